@@ -1,0 +1,139 @@
+"""One tree of exceptions, each naming the thing it is about in a typed attribute.
+
+Every class survives pickling across processes: an exception's ``args`` are exactly its constructor's arguments.
+"""
+
+from __future__ import annotations
+
+
+class WfstoreError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+# -- the public tree of the removed ray.workflow, and what hangs below it ---------------------------------------------
+
+
+class WorkflowError(WfstoreError):
+    """Something about one workflow. ``workflow_id`` names it."""
+
+    def __init__(self, workflow_id: str, message: str | None = None) -> None:
+        self.workflow_id = workflow_id
+        self.message = message or self._default(workflow_id)
+        super().__init__(workflow_id, message)
+
+    @staticmethod
+    def _default(workflow_id: str) -> str:
+        return f"Workflow[id={workflow_id}]"
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class WorkflowExecutionError(WorkflowError):
+    """A task of the workflow failed and nothing caught it."""
+
+    @staticmethod
+    def _default(workflow_id: str) -> str:
+        return f"Workflow[id={workflow_id}] failed during execution."
+
+
+class WorkflowCancellationError(WorkflowError):
+    """The workflow was canceled while somebody waited for its output."""
+
+    @staticmethod
+    def _default(workflow_id: str) -> str:
+        return f"Workflow[id={workflow_id}] is cancelled during execution."
+
+
+class WorkflowNotResumableError(WorkflowError):
+    """The workflow cannot be resumed: it does not exist, or it was canceled."""
+
+    @staticmethod
+    def _default(workflow_id: str) -> str:
+        return f"Workflow[id={workflow_id}] is not resumable."
+
+
+class WorkflowNotFoundError(WorkflowError, ValueError):
+    """No workflow (or no task of it) by that name in this store."""
+
+    @staticmethod
+    def _default(workflow_id: str) -> str:
+        return f"Workflow[id={workflow_id}] was referenced but doesn't exist."
+
+
+class WorkflowStillActiveError(WorkflowError):
+    """The operation needs a workflow that neither runs nor waits."""
+
+    def __init__(self, operation: str, workflow_id: str) -> None:
+        super().__init__(
+            workflow_id,
+            f"{operation} couldn't be completed because Workflow[id={workflow_id}] is still running or pending.",
+        )
+        self.operation = operation
+        self.args = (operation, workflow_id)
+
+
+class TaskNotFoundError(WorkflowNotFoundError):
+    """The workflow exists, the task does not. ``task_id`` names it."""
+
+    def __init__(self, workflow_id: str, task_id: str) -> None:
+        super().__init__(workflow_id, f"No such task_id '{task_id}' in workflow '{workflow_id}'")
+        self.task_id = task_id
+        self.args = (workflow_id, task_id)
+
+
+# -- the store --------------------------------------------------------------------------------------------------------
+
+
+class StorageError(WfstoreError):
+    """The storage cannot be used. ``storage`` is its path or URI, the message says why and what to do."""
+
+    def __init__(self, storage: str, message: str) -> None:
+        self.storage = storage
+        self.message = message
+        super().__init__(storage, message)
+
+    def __str__(self) -> str:
+        return f"{self.storage}: {self.message}"
+
+
+class StorageNotFoundError(StorageError):
+    """There is no store at that place."""
+
+
+class StorageVersionError(StorageError):
+    """The store was written by a newer wfstore than this one."""
+
+
+class StorageFullError(StorageError):
+    """No space is left; what was not acknowledged is not in the log."""
+
+
+class FencedError(StorageError):
+    """A newer manager claimed the log: this writer may not write any more. Nothing unacknowledged counts."""
+
+
+class DamageError(StorageError):
+    """Bytes of the store are not what was written. ``path`` and ``offset`` (bytes) say where."""
+
+    def __init__(self, storage: str, path: str, offset: int, message: str) -> None:
+        super().__init__(storage, f"{path} at byte {offset}: {message}")
+        self.path = path
+        self.offset = offset
+        self.args = (storage, path, offset, message)
+
+
+class PayloadMissingError(StorageError):
+    """A stored value is named by the log and is not in the store."""
+
+
+class NotCheckpointedError(WorkflowError, ValueError):
+    """The task succeeded, and its output was not kept (``checkpoint=False``)."""
+
+
+class QueryError(WfstoreError, ValueError):
+    """A query was refused or failed. The message carries DuckDB's own words."""
+
+
+class InvalidCommandError(WfstoreError, ValueError):
+    """A command that can never be carried out, whatever the state; nothing was written."""

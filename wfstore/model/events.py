@@ -1,0 +1,138 @@
+"""What happened: the event, its columns and its types. This file is the reference page of the log's content.
+
+An `Event` is an immutable tuple, so that a list of events turns into columns (and back) at C speed. Times are
+microseconds since 1970 in UTC. A row carries the decision: nobody has to work a status out of its neighbours.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+
+class Event(NamedTuple):
+    """One row of the log.
+
+    seq: position in the log, from 1, without a gap; set by the log's writer
+    partition: 0 while there is one manager
+    epoch: generation of the manager that wrote it; set by the log's writer
+    ts: the manager's clock when it decided, microseconds UTC
+    ts_source: the emitter's own clock (start or end of user code on the worker), microseconds UTC
+    type: one of `EVENT_TYPES`
+    workflow_id, run, task_id, attempt: what it is about; runs and attempts count from 1, attempts anew in each run
+    status: status after the event of its own subject: the workflow, the task or the attempt
+    task_status: status of the task after the event, wherever the event changes it
+    name: given or default name without suffix, of the workflow or task
+    kind: workflow.started: new, resume; attempt.failed: app, system, lost, canceled, serialization
+    request_id: the command that caused it; by: who asked
+    bytes: size of the pickled value; uri: its file, relative to the store, when it is not inline; hash: its sha256
+    error_type, error_message: of the error that the event is about
+    node_id, worker_pid, ray_task_id: where an attempt ran
+    attributes: JSON object with whatever else the type says
+    payload: small pickled value that travels with the event
+    """
+
+    seq: int | None = None
+    partition: int = 0
+    epoch: int | None = None
+    ts: int = 0
+    ts_source: int | None = None
+    type: str = ""
+    workflow_id: str | None = None
+    run: int | None = None
+    task_id: str | None = None
+    attempt: int | None = None
+    status: str | None = None
+    task_status: str | None = None
+    name: str | None = None
+    kind: str | None = None
+    request_id: str | None = None
+    by: str | None = None
+    bytes: int | None = None
+    uri: str | None = None
+    hash: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    node_id: str | None = None
+    worker_pid: int | None = None
+    ray_task_id: str | None = None
+    attributes: str | None = None
+    payload: bytes | None = None
+
+    def attribute(self, key: str, default: Any = None) -> Any:
+        """One value of ``attributes``, or `default`."""
+        return json.loads(self.attributes).get(key, default) if self.attributes else default
+
+
+MANAGER_STARTED = "manager.started"
+MANAGER_STOPPED = "manager.stopped"
+CONFIG_SET = "config.set"
+WORKFLOW_SUBMITTED = "workflow.submitted"
+WORKFLOW_QUEUED = "workflow.queued"
+WORKFLOW_STARTED = "workflow.started"
+WORKFLOW_SUCCEEDED = "workflow.succeeded"
+WORKFLOW_FAILED = "workflow.failed"
+WORKFLOW_CANCEL_REQUESTED = "workflow.cancel_requested"
+WORKFLOW_CANCELED = "workflow.canceled"
+WORKFLOW_INTERRUPTED = "workflow.interrupted"
+WORKFLOW_METADATA_SET = "workflow.metadata_set"
+WORKFLOW_DELETED = "workflow.deleted"
+TASK_DEFINED = "task.defined"
+TASK_CONTINUED = "task.continued"
+TASK_ERROR_CAUGHT = "task.error_caught"
+TASK_REUSED = "task.reused"
+TASK_RESET = "task.reset"
+TASK_CANCELED = "task.canceled"
+TASK_SKIPPED = "task.skipped"
+ATTEMPT_SUBMITTED = "attempt.submitted"
+ATTEMPT_STARTED = "attempt.started"
+ATTEMPT_SUCCEEDED = "attempt.succeeded"
+ATTEMPT_FAILED = "attempt.failed"
+ATTEMPT_RETRY_SCHEDULED = "attempt.retry_scheduled"
+
+#: type -> what it means. The reference docs are made from this table, and a test reads both.
+EVENT_TYPES: dict[str, str] = {
+    MANAGER_STARTED: "A manager claimed the log. attributes: session (of the Ray cluster), pid, host, node_id, version.",
+    MANAGER_STOPPED: "The manager left in good order.",
+    CONFIG_SET: "Limits were set. attributes: max_running_workflows, max_pending_workflows (null: no limit).",
+    WORKFLOW_SUBMITTED: (
+        "A workflow was accepted; its tasks follow in the same commit. status PENDING. attributes: metadata, "
+        "output_task, tasks (how many), driver (job_id and runtime_env of the submitter)."
+    ),
+    WORKFLOW_QUEUED: "It waits for a free running slot. status PENDING.",
+    WORKFLOW_STARTED: "A run begins. status RUNNING; kind new or resume.",
+    WORKFLOW_SUCCEEDED: "The run ended with an output. status SUCCESSFUL. attributes: output_task.",
+    WORKFLOW_FAILED: "The run ended with an error nobody caught. status FAILED. attributes: failed_task_id.",
+    WORKFLOW_CANCEL_REQUESTED: "Somebody asked to cancel; the status does not change.",
+    WORKFLOW_CANCELED: "The workflow is canceled and cannot be resumed. status CANCELED.",
+    WORKFLOW_INTERRUPTED: "Its manager was lost while the workflow was open. status RESUMABLE.",
+    WORKFLOW_METADATA_SET: "The user metadata was replaced. attributes: metadata.",
+    WORKFLOW_DELETED: "Everything about this id up to here is hidden; runs number on after `run`.",
+    TASK_DEFINED: (
+        "A task is part of the workflow from here on. status and task_status PENDING; name; hash: of the function "
+        "body; payload or uri: its pickled arguments. attributes: function, upstream (task ids in argument order), "
+        "kinds (argument, nested), options, metadata, creator (the task whose continuation defined it), shared "
+        "(arguments stored once), args (hash of an argument pickle kept in a file)."
+    ),
+    TASK_CONTINUED: "Its function returned a continuation. attributes: output_task (whose output becomes its own).",
+    TASK_ERROR_CAUGHT: (
+        "The task asked to catch exceptions and one arrived, its own or one of its continuation's. task_status CAUGHT; "
+        "payload: the pickled (None, exception). attributes: failed_task_id."
+    ),
+    TASK_REUSED: "A resume needs its output and has it: it does not run again. task_status SUCCESSFUL or CAUGHT.",
+    TASK_RESET: "A resume needs it to run (again). task_status PENDING.",
+    TASK_CANCELED: "It had not ended when the workflow was canceled. task_status CANCELED.",
+    TASK_SKIPPED: "Its result is not needed any more, as an error was caught above it. task_status SKIPPED.",
+    ATTEMPT_SUBMITTED: "Given to Ray. status and task_status PENDING. attributes: num_cpus, num_gpus, resources.",
+    ATTEMPT_STARTED: "User code begins at ts_source on node_id, worker_pid, ray_task_id. status RUNNING.",
+    ATTEMPT_SUCCEEDED: (
+        "User code ended at ts_source and its output is kept: payload (inline) or uri (file), bytes, hash. status "
+        "SUCCESSFUL. attributes: output_repr, checkpointed, fetch_s, checkpoint_s."
+    ),
+    ATTEMPT_FAILED: (
+        "The attempt ended at ts_source without an output. status FAILED (CANCELED for kind canceled); kind app, "
+        "system, serialization, lost (with its manager; not counted), canceled; payload: the pickled exception. "
+        "attributes: traceback."
+    ),
+    ATTEMPT_RETRY_SCHEDULED: "The next attempt will follow. task_status RETRYING; attempt: the one to come.",
+}

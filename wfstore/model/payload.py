@@ -1,0 +1,18 @@
+"""A reference to a pickled value: what it weighs, what identifies it, and where it lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Values up to this size travel inside the event's own commit; larger ones are files of their own.
+INLINE_LIMIT_BYTES = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadRef:
+    """sha256 (hex) and size of a pickled value; `data` when it is inline, else None and it lies in the payload store
+    under its hash."""
+
+    hash: str
+    bytes: int
+    data: bytes | None = None

@@ -1,0 +1,1 @@
+"""Events as Arrow rows, and the columns every view promises: declared once, with type and sentence."""
