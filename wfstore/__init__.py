@@ -1,1 +1,44 @@
+"""Durable workflows on Ray whose whole history you can query.
 
+``wfstore.open(storage)`` reads any store, ``wfstore.history(id)`` and ``wfstore.sql(query)`` read the default one;
+``from wfstore import workflow`` runs workflows. Importing this package imports neither Ray nor DuckDB.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from wfstore import errors as errors
+    from wfstore import workflow as workflow
+    from wfstore._history import History as History
+    from wfstore._store import Store as Store
+    from wfstore._store import history as history
+    from wfstore._store import open as open
+    from wfstore._store import sql as sql
+
+_HOMES = {
+    "Store": "wfstore._store",
+    "open": "wfstore._store",
+    "history": "wfstore._store",
+    "sql": "wfstore._store",
+    "History": "wfstore._history",
+}
+_PACKAGES = ("errors", "workflow")
+
+__all__ = ["History", "Store", "errors", "history", "open", "sql", "workflow"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _PACKAGES:
+        return import_module(f"wfstore.{name}")
+    raise AttributeError(f"module 'wfstore' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

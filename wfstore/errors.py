@@ -5,6 +5,8 @@ Every class survives pickling across processes: an exception's ``args`` are exac
 
 from __future__ import annotations
 
+import queue
+
 
 class WfstoreError(Exception):
     """Root of everything this package raises on purpose."""
@@ -73,6 +75,22 @@ class WorkflowStillActiveError(WorkflowError):
         self.args = (operation, workflow_id)
 
 
+class WorkflowRunningError(WorkflowError, RuntimeError):
+    """The id belongs to a workflow that runs or waits; a second one cannot start under it."""
+
+    @staticmethod
+    def _default(workflow_id: str) -> str:
+        return f"Workflow '{workflow_id}' is already running or pending."
+
+
+class WorkflowQueueFullError(WorkflowError, queue.Full):
+    """As many workflows wait as `max_pending_workflows` allows; nothing was written."""
+
+    @staticmethod
+    def _default(workflow_id: str) -> str:
+        return "Workflow queue has been full"
+
+
 class TaskNotFoundError(WorkflowNotFoundError):
     """The workflow exists, the task does not. ``task_id`` names it."""
 
@@ -80,6 +98,42 @@ class TaskNotFoundError(WorkflowNotFoundError):
         super().__init__(workflow_id, f"No such task_id '{task_id}' in workflow '{workflow_id}'")
         self.task_id = task_id
         self.args = (workflow_id, task_id)
+
+
+class OutputNotFoundError(WorkflowError, ValueError):
+    """The workflow has ended and never had a task by that name."""
+
+    def __init__(self, workflow_id: str, task_id: str) -> None:
+        super().__init__(
+            workflow_id,
+            f"The workflow haven't yet produced output of task '{task_id}' after workflow execution completes.",
+        )
+        self.task_id = task_id
+        self.args = (workflow_id, task_id)
+
+
+class OutputFailedError(WorkflowExecutionError, ValueError):
+    """The output was asked for and the workflow had failed. Its cause is the error of the task that failed."""
+
+    @staticmethod
+    def _default(workflow_id: str) -> str:
+        return f"Cannot load output from workflow '{workflow_id}': it failed during execution."
+
+
+class OutputCanceledError(WorkflowCancellationError, ValueError):
+    """The output was asked for and the workflow had been canceled."""
+
+    @staticmethod
+    def _default(workflow_id: str) -> str:
+        return f"Workflow {workflow_id} is canceled"
+
+
+class OutputNotReadyError(WorkflowError, ValueError):
+    """The workflow was interrupted before it had an output; resume it."""
+
+    @staticmethod
+    def _default(workflow_id: str) -> str:
+        return f"Cannot load output from workflow '{workflow_id}': it was interrupted. Resume it first."
 
 
 # -- the store --------------------------------------------------------------------------------------------------------
@@ -121,6 +175,10 @@ class DamageError(StorageError):
         self.path = path
         self.offset = offset
         self.args = (storage, path, offset, message)
+
+
+class ManagerLostError(StorageError):
+    """The manager of this cluster is gone and could not be reached again; the log is safe."""
 
 
 class PayloadMissingError(StorageError):

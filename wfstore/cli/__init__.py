@@ -1,1 +1,18 @@
+"""The `wfstore` command. It parses, asks the library, and prints; it decides nothing about workflows."""
 
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0 done, 1 refused or not found, 2 wrong usage, 130 interrupted.
+
+    A refusal is one line on stderr. What is left uncaught is a bug, and shows its traceback.
+    """
+    from wfstore.cli.app import run
+
+    sys.exit(run(sys.argv[1:] if argv is None else list(argv)))

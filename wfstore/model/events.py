@@ -101,7 +101,10 @@ EVENT_TYPES: dict[str, str] = {
     ),
     WORKFLOW_QUEUED: "It waits for a free running slot. status PENDING.",
     WORKFLOW_STARTED: "A run begins. status RUNNING; kind new or resume.",
-    WORKFLOW_SUCCEEDED: "The run ended with an output. status SUCCESSFUL. attributes: output_task.",
+    WORKFLOW_SUCCEEDED: (
+        "The run ended with an output. status SUCCESSFUL. bytes, hash, uri: of the output. attributes: output_task "
+        "(the task that made it)."
+    ),
     WORKFLOW_FAILED: "The run ended with an error nobody caught. status FAILED. attributes: failed_task_id.",
     WORKFLOW_CANCEL_REQUESTED: "Somebody asked to cancel; the status does not change.",
     WORKFLOW_CANCELED: "The workflow is canceled and cannot be resumed. status CANCELED.",
@@ -131,7 +134,8 @@ EVENT_TYPES: dict[str, str] = {
     ),
     ATTEMPT_FAILED: (
         "The attempt ended at ts_source without an output. status FAILED (CANCELED for kind canceled); kind app, "
-        "system, serialization, lost (with its manager; not counted), canceled; payload: the pickled exception. "
+        "system, oom, serialization, lost (with its manager; not counted), canceled; payload: the pickled (None, "
+        "exception). "
         "attributes: traceback."
     ),
     ATTEMPT_RETRY_SCHEDULED: "The next attempt will follow. task_status RETRYING; attempt: the one to come.",

@@ -16,3 +16,8 @@ class PayloadRef:
     hash: str
     bytes: int
     data: bytes | None = None
+
+
+def payload_uri(hash_: str) -> str:
+    """Where a payload file lies, relative to the store."""
+    return f"payloads/{hash_[:2]}/{hash_}"

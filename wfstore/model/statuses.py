@@ -79,6 +79,7 @@ TASK_MOVES: frozenset[tuple[str | None, str]] = frozenset(
         (RETRYING, CANCELED),
         (RETRYING, SKIPPED),
         (FAILED, PENDING),
+        (FAILED, RETRYING),
         (FAILED, CAUGHT),
         (FAILED, SKIPPED),
         (SUCCESSFUL, PENDING),

@@ -1,0 +1,24 @@
+-- name: run_facts
+-- summary: When and how each run began and ended, as the log says it.
+-- grain: workflow_id, run
+SELECT
+    *,
+    greatest(date_diff('microsecond', started_at, ended_at), 0) / 1e6 AS duration_s
+FROM (
+    SELECT
+        workflow_id,
+        run,
+        arg_min(kind, seq) FILTER (type = 'workflow.started') AS reason,
+        arg_min(ts, seq) FILTER (type = 'workflow.started') AS started_at,
+        arg_min(ts, seq) FILTER (type <> 'workflow.started') AS ended_at,
+        arg_min(status, seq) FILTER (type <> 'workflow.started') AS ended_as,
+        arg_min(error_type, seq) FILTER (type = 'workflow.failed') AS error_type,
+        arg_min(error_message, seq) FILTER (type = 'workflow.failed') AS error_message
+    FROM wfstore.visible
+    WHERE type IN (
+        'workflow.started', 'workflow.succeeded', 'workflow.failed', 'workflow.canceled', 'workflow.interrupted'
+    )
+    GROUP BY workflow_id, run
+)
+-- an id that was deleted and queued again has rows under its last run, which is hidden
+WHERE started_at IS NOT NULL

@@ -1,0 +1,29 @@
+-- name: runs
+-- summary: One row per execution of a workflow; a resume starts the next.
+-- grain: workflow_id, run
+SELECT
+    facts.workflow_id,
+    facts.run,
+    facts.reason,
+    facts.started_at,
+    facts.ended_at,
+    coalesce(facts.ended_as, standing.shown) AS outcome,
+    coalesce(counted.tasks_run, 0) AS tasks_run,
+    coalesce(counted.tasks_reused, 0) AS tasks_reused,
+    coalesce(counted.attempts, 0) AS attempts,
+    facts.duration_s,
+    facts.error_type,
+    facts.error_message
+FROM wfstore.run_facts AS facts
+LEFT JOIN wfstore.standing AS standing ON standing.status = 'RUNNING'
+LEFT JOIN (
+    SELECT
+        workflow_id,
+        run,
+        count(DISTINCT task_id) FILTER (type = 'attempt.submitted') AS tasks_run,
+        count(*) FILTER (type = 'task.reused') AS tasks_reused,
+        count(*) FILTER (type = 'attempt.submitted') AS attempts
+    FROM wfstore.visible
+    WHERE type IN ('attempt.submitted', 'task.reused')
+    GROUP BY workflow_id, run
+) AS counted ON counted.workflow_id = facts.workflow_id AND counted.run = facts.run

@@ -1,0 +1,40 @@
+-- name: tasks
+-- summary: One row per task, over all runs of its workflow.
+-- grain: workflow_id, task_id
+SELECT
+    facts.workflow_id,
+    facts.task_id,
+    facts.name,
+    facts.definition ->> '$.function' AS "function",
+    facts.status,
+    coalesce((facts.definition -> '$.upstream')::VARCHAR[], []) AS upstream,
+    facts.attempts,
+    facts.ready_at,
+    facts.ready_at AS submitted_at,
+    facts.started_at,
+    facts.ended_at,
+    date_diff('microsecond', facts.ready_at, facts.started_at) / 1e6 AS wait_s,
+    tried.duration_s,
+    date_diff('microsecond', facts.started_at, facts.ended_at) / 1e6 AS elapsed_s,
+    facts.output_bytes,
+    facts.outcome ->> '$.output_repr' AS output_repr,
+    (facts.outcome ->> '$.checkpointed')::BOOLEAN AS checkpointed,
+    facts.error_type,
+    facts.error_message,
+    coalesce(facts.definition -> '$.metadata', '{}') AS metadata,
+    facts.retries,
+    facts.definition ->> '$.creator' AS creator,
+    coalesce(facts.definition -> '$.options', '{}') AS options,
+    facts.defined_seq
+FROM wfstore.task_facts AS facts
+LEFT JOIN (
+    SELECT
+        workflow_id,
+        task_id,
+        coalesce(
+            arg_max(duration_s, submitted_seq) FILTER (status = 'SUCCESSFUL'),
+            arg_max_null(duration_s, submitted_seq)
+        ) AS duration_s
+    FROM main.attempts
+    GROUP BY workflow_id, task_id
+) AS tried ON tried.workflow_id = facts.workflow_id AND tried.task_id = facts.task_id

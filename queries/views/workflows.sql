@@ -1,0 +1,67 @@
+-- name: workflows
+-- summary: One row per workflow that exists.
+-- grain: workflow_id
+SELECT
+    flow.workflow_id,
+    flow.name,
+    coalesce(standing.shown, flow.status) AS status,
+    flow.submitted_at,
+    run.started_at,
+    coalesce(flow.canceled_at, run.ended_at) AS ended_at,
+    date_diff('microsecond', flow.submitted_at, run.started_at) / 1e6 AS queue_wait_s,
+    run.duration_s,
+    date_diff('microsecond', flow.submitted_at, coalesce(flow.canceled_at, run.ended_at)) / 1e6 AS elapsed_s,
+    coalesce(run.runs, 0) AS runs,
+    coalesce(task.tasks, 0) AS tasks,
+    coalesce(task.tasks_done, 0) AS tasks_done,
+    coalesce(task.tasks_failed, 0) AS tasks_failed,
+    coalesce(task.attempts, 0) AS attempts,
+    coalesce(task.retries, 0) AS retries,
+    flow.output_bytes,
+    task.total_output_bytes,
+    flow.error_type,
+    flow.error_message,
+    flow.decision ->> '$.failed_task_id' AS failed_task_id,
+    coalesce(flow.described -> '$.metadata', '{}') AS metadata,
+    flow.submitted_seq
+FROM (
+    SELECT
+        workflow_id,
+        arg_max(name, seq) AS name,
+        arg_max(status, seq) AS status,
+        arg_min(ts, seq) FILTER (type = 'workflow.submitted') AS submitted_at,
+        arg_min(seq, seq) FILTER (type = 'workflow.submitted') AS submitted_seq,
+        arg_max(ts, seq) FILTER (type = 'workflow.canceled') AS canceled_at,
+        arg_max(bytes, seq) FILTER (type = 'workflow.succeeded') AS output_bytes,
+        -- an error belongs to the decision that failed the workflow: the next decision ends it
+        arg_max_null(error_type, seq) FILTER (status IS NOT NULL) AS error_type,
+        arg_max_null(error_message, seq) FILTER (status IS NOT NULL) AS error_message,
+        arg_max_null(attributes, seq) FILTER (status IS NOT NULL) AS decision,
+        arg_max(attributes, seq) FILTER (type IN ('workflow.submitted', 'workflow.metadata_set')) AS described
+    FROM wfstore.visible
+    WHERE task_id IS NULL
+    GROUP BY workflow_id
+) AS flow
+LEFT JOIN wfstore.standing AS standing ON standing.status = flow.status
+LEFT JOIN (
+    SELECT
+        workflow_id,
+        count(*) AS runs,
+        arg_min(started_at, run) AS started_at,
+        arg_max_null(ended_at, run) AS ended_at,
+        sum(duration_s) AS duration_s
+    FROM wfstore.run_facts
+    GROUP BY workflow_id
+) AS run ON run.workflow_id = flow.workflow_id
+LEFT JOIN (
+    SELECT
+        workflow_id,
+        count(*) AS tasks,
+        count(*) FILTER (status IN ('SUCCESSFUL', 'CAUGHT')) AS tasks_done,
+        count(*) FILTER (status = 'FAILED') AS tasks_failed,
+        sum(attempts)::BIGINT AS attempts,
+        sum(retries)::BIGINT AS retries,
+        sum(output_bytes)::BIGINT AS total_output_bytes
+    FROM wfstore.task_facts
+    GROUP BY workflow_id
+) AS task ON task.workflow_id = flow.workflow_id

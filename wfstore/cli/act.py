@@ -1,0 +1,95 @@
+"""`resume`, `cancel` and `delete`: the verbs that need a cluster. They start a local Ray where none is running."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+import wfstore
+from wfstore.cli import cluster, output, progress, text, views
+from wfstore.cli.errors import RefusedError, StoppedError
+from wfstore.cli.options import AsJson, Storage, WorkflowId
+from wfstore.model.statuses import CANCELED, SUCCESSFUL, WORKFLOW_ACTIVE
+
+
+def resume(workflow_id: WorkflowId, storage: Storage = None, as_json: AsJson = False) -> None:
+    """Resume a workflow and wait for its end. Finished tasks do not run again.
+
+    Modules that its tasks import are looked for in the current folder too.
+    """
+    store = _known(storage, workflow_id)
+    with cluster.joined(storage):
+        from wfstore import workflow
+
+        workflow.resume_async(workflow_id)
+
+        def over(seconds: float) -> bool:
+            time.sleep(seconds)
+            return workflow.get_status(workflow_id) not in WORKFLOW_ACTIVE
+
+        try:
+            progress.follow(store, workflow_id, over)
+        except KeyboardInterrupt as stop:
+            raise StoppedError(f"no longer waiting; `wfstore resume {workflow_id}` goes on where it stands") from stop
+    found = store.history(workflow_id)
+    if as_json:
+        output.document(output.opened(found.workflow, "metadata"))
+    else:
+        views.header(found)
+    if found.status != SUCCESSFUL:
+        raise RefusedError(f"workflow {workflow_id} ended {found.status}: {views.error(found.workflow)}".rstrip(": "))
+
+
+def cancel(workflow_id: WorkflowId, storage: Storage = None, as_json: AsJson = False) -> None:
+    """Cancel a workflow, running or not.
+
+    It cannot be resumed afterwards.
+    """
+    store = _known(storage, workflow_id)
+    before = store.history(workflow_id).status
+    if before == SUCCESSFUL:
+        raise RefusedError(f"workflow {workflow_id} is {before}: there is nothing to cancel")
+    with cluster.joined(storage), progress.doing("canceling"):
+        from wfstore import workflow
+
+        workflow.cancel(workflow_id)
+        status = str(workflow.get_status(workflow_id))
+    if status != CANCELED:
+        raise RefusedError(f"workflow {workflow_id} is {status}: there is nothing to cancel")
+    _said(workflow_id, status, as_json)
+
+
+def delete(
+    workflow_id: WorkflowId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a workflow and its history. Asks first on a terminal."""
+    _known(storage, workflow_id)
+    if not yes and sys.stdin.isatty() and sys.stdout.isatty():
+        question = f"Delete workflow {text.safe(workflow_id)} and everything known about it?"
+        if not typer.confirm(question, err=True):
+            raise RefusedError(f"workflow {workflow_id} is not deleted")
+    with cluster.joined(storage), progress.doing("deleting"):
+        from wfstore import workflow
+
+        workflow.delete(workflow_id)
+    _said(workflow_id, "DELETED", as_json)
+
+
+def _known(storage: str | None, workflow_id: str) -> wfstore.Store:
+    """The store, once it is known to have that workflow: nobody waits for a cluster to learn that it does not."""
+    store = wfstore.open(storage)
+    store.history(workflow_id)
+    return store
+
+
+def _said(workflow_id: str, status: str, as_json: bool) -> None:
+    if as_json:
+        output.document({"workflow_id": workflow_id, "status": status})
+    else:
+        print(f"{text.safe(workflow_id)}  {status}")

@@ -1,0 +1,101 @@
+"""All verbs in one place, and what every one of them shares: exit codes, one line for a refusal, quiet pipes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+import wfstore
+from wfstore.cli import act, events, maintain, query, read, text
+from wfstore.cli.demo import command as demo_command
+from wfstore.cli.errors import StoppedError
+from wfstore.errors import WfstoreError
+
+REFUSED, INTERRUPTED = 1, 130
+HELP_OPTIONS = ["-h", "--help"]
+
+app = typer.Typer(
+    name="wfstore",
+    help="Durable workflows on Ray, and their whole history.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": HELP_OPTIONS, "max_content_width": 100},
+)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "ls": read.ls,
+    "show": read.show,
+    "history": read.history,
+    "tail": events.tail,
+    "sql": query.sql,
+    "report": query.report,
+    "demo": demo_command.demo,
+    "resume": act.resume,
+    "cancel": act.cancel,
+    "delete": act.delete,
+    "verify": maintain.verify,
+    "stats": maintain.stats,
+}
+for verb, command in _COMMANDS.items():
+    app.command(verb)(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wfstore {wfstore.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Durable workflows on Ray, and their whole history."""
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of one command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal of another encoding shows escapes instead of a traceback
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(args=arguments, prog_name="wfstore")
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        if code == INTERRUPTED:
+            complain("interrupted")
+        return _flushed(code)
+    except StoppedError as stop:
+        complain(_line(stop))
+        return INTERRUPTED
+    except (WfstoreError, OSError, ValueError, RuntimeError) as error:
+        complain(_line(error))
+        return _flushed(REFUSED)
+    return _flushed(0)
+
+
+def complain(message: str) -> None:
+    """One line on stderr."""
+    typer.echo(f"wfstore: {text.safe(message)}", err=True)
+
+
+def _line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _flushed(code: int) -> int:
+    """A reader that went away (`| head`) is no error of ours, and must not become noise at exit either."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code

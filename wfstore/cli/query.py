@@ -1,0 +1,67 @@
+"""`sql` and `report`: questions over all workflows."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+import wfstore
+from wfstore.cli import formats
+from wfstore.cli.formats import FormatOption, OutputOption
+from wfstore.cli.options import AsJson, Storage
+
+
+def sql(
+    statement: Annotated[
+        str, typer.Argument(metavar="QUERY", help="One SELECT over the views; - reads it from stdin.")
+    ],
+    how: FormatOption = None,
+    target: OutputOption = None,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer one SQL statement over the whole history.
+
+    The views are workflows, runs, tasks, attempts, edges, events, task_stats; `SUMMARIZE tasks` describes one.
+    """
+    chosen = formats.chosen(how, as_json, target)
+    answer = wfstore.open(storage).sql(sys.stdin.read() if statement == "-" else statement)
+    json_columns = [name for name, kind in zip(answer.columns, answer.types, strict=True) if str(kind) == "JSON"]
+    formats.write(answer.pl(), chosen, target, json_columns=json_columns)
+
+
+def report(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Which; without it, list them.", show_default=False)
+    ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(metavar="K=V", help="A parameter of the report; may be repeated.")
+    ] = None,
+    how: FormatOption = None,
+    target: OutputOption = None,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a named query over the store, or list them."""
+    chosen = formats.chosen(how, as_json, target)
+    store = wfstore.open(storage)
+    frame = store.report(name, **_parameters(param or [])) if name else store.reports()
+    formats.write(frame, chosen, target, human=True)
+
+
+def _parameters(given: list[str]) -> dict[str, Any]:
+    """k=v as typed values: what reads as a JSON number, true, false or null is one, anything else is text."""
+    found: dict[str, Any] = {}
+    for item in given:
+        key, equals, value = item.partition("=")
+        if not equals or not key.isidentifier():
+            raise typer.BadParameter(f"{item!r} is not K=V", param_hint="--param")
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            parsed = value
+        found[key] = value if isinstance(parsed, list | dict | str) else parsed
+    return found

@@ -1,0 +1,75 @@
+"""`ls`, `show` and `history`: what the store says about workflows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+import wfstore
+from wfstore.cli import output, text, views
+from wfstore.cli.options import AsJson, Storage, WorkflowId
+from wfstore.model.statuses import WORKFLOW_STATUSES
+
+
+def ls(
+    status: Annotated[
+        str | None, typer.Option(metavar="S", help=f"Only this status: {', '.join(WORKFLOW_STATUSES)}.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="N", help="Only workflows of this name.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="Only those submitted since: an age (7d, 12h, 30m) or a UTC time."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many, the newest.")] = None,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """List workflows, newest submitted first."""
+    if status is not None and status.upper() not in WORKFLOW_STATUSES:
+        raise typer.BadParameter(f"{status!r} is none of {', '.join(WORKFLOW_STATUSES)}", param_hint="--status")
+    frame = wfstore.open(storage).workflows(
+        status=status.upper() if status else None, name=name, since=_since(since), limit=limit
+    )
+    rows = frame.to_dicts()
+    if as_json:
+        output.document([output.opened(row, "metadata") for row in rows])
+        return
+    views.workflows(rows)
+
+
+def show(workflow_id: WorkflowId, storage: Storage = None, as_json: AsJson = False) -> None:
+    """Show one workflow: its DAG, its slowest tasks, its errors."""
+    found = wfstore.open(storage).history(workflow_id)
+    if as_json:
+        output.document(views.summary(found))
+        return
+    views.show(found)
+
+
+def history(
+    workflow_id: WorkflowId,
+    with_events: Annotated[bool, typer.Option("--events", help="The events too.")] = False,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print all of one workflow: its runs, tasks and attempts."""
+    found = wfstore.open(storage).history(workflow_id)
+    if as_json:
+        whole: dict[str, Any] = dict(found.to_dict())
+        if not with_events:
+            whole.pop("events", None)
+        output.document(whole)
+        return
+    views.header(found)
+    views.history(found, with_events=with_events)
+
+
+def _since(age: str | None) -> datetime | None:
+    if age is None:
+        return None
+    try:
+        return text.since(age, datetime.now(UTC).replace(tzinfo=None))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--since") from error

@@ -1,0 +1,201 @@
+"""What `ls`, `show` and `history` (and the demo, at its end) print for people, made of the rows of the read side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from wfstore.cli import dagtree, output, text
+from wfstore.cli.output import Column
+from wfstore.model.statuses import RUNNING
+
+if TYPE_CHECKING:
+    from wfstore import History
+
+Row = Mapping[str, Any]
+
+#: How many slow tasks and how many errors `show` lists; `history` has them all.
+SLOWEST, ERRORS = 10, 10
+
+
+def workflows(rows: Sequence[Row]) -> None:
+    """The table of `ls`."""
+    if not rows:
+        print("no workflows")
+        return
+    output.table(
+        [
+            Column("id", keep=True),
+            Column("name"),
+            Column("status", keep=True),
+            Column("submitted (UTC)", keep=True),
+            Column("duration", right=True, keep=True),
+            Column("tasks done", right=True, keep=True),
+            Column("output size", right=True, keep=True),
+            Column("error"),
+        ],
+        [
+            (
+                row["workflow_id"],
+                row["name"] or "",
+                row["status"],
+                text.clock(row["submitted_at"]),
+                spent(row),
+                f"{text.number(row['tasks_done'])}/{text.number(row['tasks'])}",
+                text.size(row["output_bytes"]),
+                error(row),
+            )
+            for row in rows
+        ],
+    )
+
+
+def error(row: Row) -> str:
+    """ "ValueError: the first line of its message", or nothing."""
+    if not row["error_type"]:
+        return ""
+    return f"{row['error_type']}: {text.first_line(row['error_message'])}".removesuffix(": ")
+
+
+def spent(row: Row) -> str:
+    """How long its runs took; of one that is still under way, how long ago it began."""
+    if row["status"] != RUNNING or row["started_at"] is None:
+        return text.duration(row["duration_s"])
+    now = datetime.now(UTC).replace(tzinfo=None)
+    return f"{text.duration((now - row['started_at']).total_seconds())} so far"
+
+
+def header(found: History) -> None:
+    """Who, what status, since when, how much."""
+    row = found.workflow
+    done = f"{text.number(row['tasks_done'])} of {text.number(row['tasks'])} tasks done"
+    attempts = f"{text.number(row['attempts'])} attempts, {text.number(row['retries'])} retries"
+    facts = {
+        "workflow": f"{row['workflow_id']}  {row['name'] or ''}",
+        "status": row["status"],
+        "submitted": f"{text.clock(row['submitted_at'])} UTC",
+        "duration": spent(row) + (f" in {text.number(row['runs'])} runs" if row["runs"] > 1 else ""),
+        "tasks": f"{done}, {text.number(row['tasks_failed'])} failed, {attempts}",
+        "output": f"{text.size(row['output_bytes'])}, all tasks {text.size(row['total_output_bytes'])}",
+        "metadata": row["metadata"] if row["metadata"] not in (None, "{}") else "",
+        "error": error(row),
+    }
+    output.pairs({key: value for key, value in facts.items() if value})
+
+
+def show(found: History) -> None:
+    """Header, DAG, slowest tasks, errors."""
+    header(found)
+    tasks = found.tasks.to_dicts()
+    if tasks:
+        output.heading("DAG")
+        _dag(tasks)
+    if slow := slowest(tasks):
+        output.heading("Slowest tasks")
+        output.table(
+            [
+                Column("task", keep=True),
+                Column("duration", right=True, keep=True),
+                Column("waited", right=True, keep=True),
+                Column("attempts", right=True),
+                Column("output size", right=True, keep=True),
+            ],
+            [
+                (
+                    row["task_id"],
+                    text.duration(row["duration_s"]),
+                    text.duration(row["wait_s"]),
+                    text.number(row["attempts"]),
+                    text.size(row["output_bytes"]),
+                )
+                for row in slow
+            ],
+        )
+    _errors(tasks)
+
+
+def slowest(tasks: Iterable[Row]) -> list[Row]:
+    """The tasks that took longest, at most `SLOWEST`."""
+    timed = (row for row in tasks if row["duration_s"] is not None)
+    return sorted(timed, key=lambda row: (-row["duration_s"], row["task_id"]))[:SLOWEST]
+
+
+def nodes(tasks: Iterable[Row]) -> list[dagtree.Node]:
+    """The tasks as the drawing wants them."""
+    return [
+        dagtree.Node(
+            id=row["task_id"],
+            name=row["name"],
+            status=row["status"],
+            upstream=row["upstream"] or (),
+            duration_s=row["duration_s"],
+            attempts=row["attempts"] or 0,
+            creator=row["creator"],
+        )
+        for row in tasks
+    ]
+
+
+def _dag(tasks: Iterable[Row]) -> None:
+    lines = dagtree.draw(nodes(tasks))
+    output.table(
+        [Column("task"), Column("status", keep=True), Column("duration", right=True, keep=True), Column("")],
+        [(line.tree, line.status, line.duration, line.note) for line in lines],
+    )
+
+
+def _errors(tasks: Sequence[Row]) -> None:
+    failed = [row for row in tasks if row["error_type"]]
+    if not failed:
+        return
+    kinds = Counter(error(row) for row in failed)
+    output.heading(f"Errors ({text.number(len(failed))} tasks)")
+    rows = [(row["task_id"], row["status"], text.number(row["attempts"]), error(row)) for row in failed[:ERRORS]]
+    output.table([Column("task", keep=True), Column("status", keep=True), Column("attempts"), Column("error")], rows)
+    if len(failed) > ERRORS:
+        print(f"... and {text.number(len(failed) - ERRORS)} more, {text.number(len(kinds))} different errors in all")
+
+
+def summary(found: History) -> dict[str, Any]:
+    """The document of `show --json`."""
+    tasks = [output.opened(row, "metadata") for row in found.tasks.to_dicts()]
+    return {
+        "workflow": output.opened(found.workflow, "metadata"),
+        "task_statuses": dict(Counter(row["status"] for row in tasks)),
+        "slowest_tasks": [row["task_id"] for row in slowest(tasks)],
+        "failed_tasks": [row["task_id"] for row in tasks if row["error_type"]],
+        "tasks": tasks,
+        "edges": found.edges.to_dicts(),
+    }
+
+
+def history(found: History, *, with_events: bool) -> None:
+    """Runs, tasks, attempts and, if asked for, events: every row, the columns that fit a person's question."""
+    frames = {
+        "Runs": (found.runs, _RUNS),
+        "Tasks": (found.tasks, _TASKS),
+        "Attempts": (found.attempts, _ATTEMPTS),
+    }
+    if with_events:
+        frames["Events"] = (found.events, _EVENTS)
+    for title, (frame, names) in frames.items():
+        output.heading(f"{title} ({text.number(frame.height)})")
+        output.table(
+            [Column(output.header(name), right=output.is_number(name), keep=name in _KEEP) for name in names],
+            ([output.fact(name, row.get(name)) for name in names] for row in frame.iter_rows(named=True)),
+        )
+
+
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
+_RUNS = _listed("run reason started_at ended_at outcome tasks_run tasks_reused")
+_TASKS = _listed("task_id status upstream attempts started_at wait_s duration_s output_bytes error_type error_message")
+_ATTEMPTS = _listed(
+    "run task_id attempt status kind started_at queue_s duration_s output_bytes worker_pid error_type error_message"
+)
+_EVENTS = _listed("seq ts type run task_id attempt status bytes error_type error_message")
+_KEEP = frozenset(_listed("task_id status run attempt seq started_at ts duration_s type"))

@@ -1,0 +1,62 @@
+"""What the manager hands a worker, and what comes back: plain tuples, pickled by hand.
+
+Ray moves a `bytes` argument without pickling it again; a tuple of primitives pickles in a microsecond. The classes here
+only give the places names.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any, NamedTuple
+
+from wfstore.model.commands import Outcome
+
+#: How an upstream value reaches the worker.
+INLINE, FILE, REF = 0, 1, 2
+
+
+class Source(NamedTuple):
+    """One upstream value: pickled bytes, the hash of a payload file, or the position of a Ray object among the
+    inputs. `nested`: the task gets an ObjectRef, because the value was bound inside a container."""
+
+    form: int
+    value: Any
+    nested: bool = False
+
+
+class Assignment(NamedTuple):
+    """One attempt. `function`: pickled body, or None when the worker should read it from the store by its hash."""
+
+    workflow_id: str
+    run: int
+    task_id: str
+    attempt: int
+    storage: str
+    store_id: str
+    manager: tuple[str, str, str]  # name and namespace of the manager, node it runs on
+    function_hash: str
+    function: bytes | None
+    args: tuple[int, Any] | None
+    sources: tuple[Source, ...]
+    shared: tuple[tuple[int, Any], ...]
+    catch: bool
+    checkpoint: bool
+    retry_exceptions: bool | tuple[int, Any]
+
+    def dumps(self) -> bytes:
+        return pickle.dumps(tuple(self), 5)
+
+    @classmethod
+    def loads(cls, data: bytes) -> Assignment:
+        return cls._make(pickle.loads(data))
+
+
+def dump_outcome(outcome: Outcome) -> bytes:
+    return pickle.dumps(outcome, 5)
+
+
+def load_outcome(data: bytes) -> Outcome:
+    """Only classes of wfstore.model are in there: user values travel as opaque bytes."""
+    outcome = pickle.loads(data)
+    assert isinstance(outcome, Outcome)
+    return outcome

@@ -1,0 +1,208 @@
+"""A driver's side of the manager: commands that survive its restart, values, and the errors users know."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
+
+from wfstore import errors
+from wfstore.engine import host
+from wfstore.engine.answers import Answer, as_read, fetch
+from wfstore.engine.dag.build import build
+from wfstore.log import resolve_storage
+from wfstore.model.commands import Cancel, Delete, Resume, Submit
+from wfstore.model.define import check_metadata, check_workflow_id
+from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef
+from wfstore.payloads import PayloadStore
+
+_RETRY_FOR_S = 120.0
+_RETRY_EVERY_S = 0.2
+
+
+class Client:
+    """One manager as this process sees it."""
+
+    def __init__(self, handle: Any, namespace: str) -> None:
+        self._handle = handle
+        self.namespace = namespace
+        facts = host.describe(handle)
+        self.storage: str = facts["storage"]
+        self.limits: tuple[int | None, int | None] = (facts["max_running_workflows"], facts["max_pending_workflows"])
+        self._sees_storage = (Path(self.storage) / "store.json").exists()
+        self._store = PayloadStore(self.storage)
+        self._driver: dict[str, Any] | None = None
+        self._session = ray.get_runtime_context().get_session_name()
+
+    def usable(self) -> bool:
+        """The Ray this client belongs to is still the one this process is connected to."""
+        return ray.is_initialized() and ray.get_runtime_context().get_session_name() == self._session
+
+    # -- calls --------------------------------------------------------------------------------------------------------
+
+    def call(self, method: str, *args: Any) -> Any:
+        """Call the manager and wait; a manager that restarts meanwhile is asked again.
+
+        Every method is idempotent, or carries the request id that makes it so.
+        """
+        deadline = time.monotonic() + _RETRY_FOR_S
+        while True:
+            try:
+                return ray.get(getattr(self._handle, method).remote(*args))
+            except RayTaskError as error:
+                raise _cause_of(error) from None
+            except (ActorUnavailableError, ActorDiedError) as error:
+                if time.monotonic() > deadline or not self._find_again(error):
+                    raise errors.ManagerLostError(self.storage, f"the manager does not answer: {error}") from None
+                time.sleep(_RETRY_EVERY_S)
+
+    def _find_again(self, error: RayActorError) -> bool:
+        if isinstance(error, ActorUnavailableError):
+            return True
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, RayTaskError) and isinstance(cause.cause, errors.StorageError):
+            raise cause.cause from None
+        handle = host.find(self.namespace)
+        self._handle = handle if handle is not None else self._handle
+        return handle is not None
+
+    def _ref(self, workflow_id: str, task_id: str | None = None, reading: bool = False) -> Any:
+        return self._handle.value.remote(workflow_id, task_id, reading)
+
+    def _take(self, answer: Answer, reading: bool = False) -> Any:
+        if answer.error is None:
+            return fetch(self.storage, answer.form, answer.value)
+        error = as_read(answer.error) if reading else answer.error
+        if answer.cause is not None:
+            raise error from _original(self.storage, answer.cause)
+        raise error
+
+    # -- commands -----------------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        dag: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        workflow_id: str,
+        metadata: Mapping[str, Any] | None,
+    ) -> None:
+        """Return once the workflow is in the log. Raises what `decide` raises, and TypeError for a wrong DAG."""
+        check_workflow_id(workflow_id)
+        check_metadata(metadata)
+        spec = build(dag, args, dict(kwargs), self.put, self.put_function)
+        self.call("handle", Submit(workflow_id, spec, metadata, self._who(), uuid.uuid4().hex))
+
+    def _who(self) -> dict[str, Any]:
+        if self._driver is None:
+            context = ray.get_runtime_context()
+            self._driver = {"job_id": context.get_job_id(), "runtime_env": dict(context.runtime_env)}
+        return self._driver
+
+    def put(self, data: bytes) -> PayloadRef:
+        """Keep a pickled value before the event that points to it."""
+        if self._sees_storage or len(data) <= INLINE_LIMIT_BYTES:
+            return self._store.put(data)
+        kept: PayloadRef = self.call("keep", data, False)
+        return kept
+
+    def put_function(self, data: bytes) -> str:
+        """Keep a function body; returns its hash."""
+        ref: PayloadRef = self._store.put_file(data) if self._sees_storage else self.call("keep", data, True)
+        return ref.hash
+
+    def wait(self, workflow_id: str) -> Any:
+        """The output. Raises WorkflowExecutionError from the task's error, WorkflowCancellationError."""
+        return self._take(self.call("wait", workflow_id))
+
+    def run_ref(self, workflow_id: str) -> Any:
+        """An ObjectRef of the output, good across restarts of the manager."""
+        return self._ref(workflow_id)
+
+    def resume(self, workflow_id: str) -> None:
+        self.call("handle", Resume(_id(workflow_id), uuid.uuid4().hex))
+
+    def cancel(self, workflow_id: str) -> None:
+        self.call("handle", Cancel(_id(workflow_id), uuid.uuid4().hex))
+
+    def delete(self, workflow_id: str) -> None:
+        self.call("handle", Delete(_id(workflow_id), uuid.uuid4().hex))
+
+    def output(self, workflow_id: str, task_id: str | None) -> Any:
+        return self._take(self.call("wait", _id(workflow_id), task_id), reading=True)
+
+    def output_ref(self, workflow_id: str, task_id: str | None) -> Any:
+        return self._ref(_id(workflow_id), task_id, True)
+
+
+def _id(workflow_id: Any) -> str:
+    if not isinstance(workflow_id, str):
+        raise TypeError("workflow_id has to be a string type.")
+    return workflow_id
+
+
+def _cause_of(error: RayTaskError) -> BaseException:
+    cause: BaseException | None = error.cause
+    return error if cause is None else cause
+
+
+def _original(storage: str, cause: tuple[int, Any]) -> BaseException | None:
+    """The exception of the task that failed, unpickled for the user who asked; None where it no longer loads."""
+    form, value = cause
+    try:
+        error = fetch(storage, form, value)[1]
+    except Exception as broken:  # its class may be gone, or raise while loading
+        return RuntimeError(f"the original error could not be loaded: {broken}")
+    return error if isinstance(error, BaseException) else None
+
+
+_current: Client | None = None
+
+
+def connect(
+    storage: str | None = None,
+    *,
+    namespace: str | None = None,
+    max_running: int | None = None,
+    max_pending: int | None = None,
+) -> Client:
+    """This process's client; starts Ray and the manager where there are none.
+
+    Raises RuntimeError for another storage in the same namespace, ValueError for other limits, the StorageError family.
+    """
+    global _current
+    if _current is not None and not _current.usable():
+        _current = None
+    if _current is None or (namespace is not None and namespace != _current.namespace):
+        host.ensure_ray()
+        space = namespace or host.NAMESPACE
+        handle = host.find(space) or host.start(storage, space, max_running, max_pending)
+        _current = Client(handle, space)
+    _check_same(_current, storage, max_running, max_pending)
+    return _current
+
+
+def current() -> Client | None:
+    """The client of this process if it is connected already; starts nothing."""
+    return _current if _current is not None and _current.usable() else None
+
+
+def _check_same(client: Client, storage: str | None, max_running: int | None, max_pending: int | None) -> None:
+    if storage is not None and resolve_storage(storage) != client.storage:
+        raise RuntimeError(
+            f"the manager of namespace {client.namespace!r} already uses {client.storage}; it cannot use "
+            f"{resolve_storage(storage)} as well. Choose another namespace, or leave storage out."
+        )
+    for name, asked, have in (
+        ("max_running_workflows", max_running, client.limits[0]),
+        ("max_pending_workflows", max_pending, client.limits[1]),
+    ):
+        if asked is not None and asked != have:
+            raise ValueError(f"{name} is {have} on the running manager; it cannot become {asked} while it runs")
+
+

@@ -1,0 +1,68 @@
+"""Starts Ray and the manager, or joins those that run."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from wfstore import errors
+from wfstore.engine.manager import WorkflowManagementActor
+from wfstore.log import check_storage, resolve_storage
+
+NAME = "WorkflowManagementActor"
+NAMESPACE = "workflow"
+_MAX_CALLS = 1_000_000
+
+
+def ensure_ray() -> None:
+    """Join the Ray of this process, of RAY_ADDRESS or of this machine; start one when there is none."""
+    if not ray.is_initialized():
+        ray.init(log_to_driver=True, logging_level=os.environ.get("WFSTORE_RAY_LOG_LEVEL", "WARNING"))
+
+
+def find(namespace: str) -> Any | None:
+    """The handle of the running manager, or None."""
+    try:
+        return ray.get_actor(NAME, namespace)
+    except ValueError:
+        return None
+
+
+def start(storage: str | None, namespace: str, max_running: int | None, max_pending: int | None) -> Any:
+    """Start the manager of `namespace` on this node, or get the one that another driver started meanwhile.
+
+    Raises the StorageError family.
+    """
+    path = resolve_storage(storage)
+    check_storage(path)
+    context = ray.get_runtime_context()
+    runtime_env = dict(context.runtime_env)
+    actor = ray.remote(WorkflowManagementActor).options(
+        name=NAME,
+        namespace=namespace,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=0,
+        max_concurrency=_MAX_CALLS,
+        # Local storage belongs to one node, and the manager with it.
+        scheduling_strategy=NodeAffinitySchedulingStrategy(context.get_node_id(), soft=False),
+    )
+    return actor.remote(path, (NAME, namespace), max_running, max_pending, runtime_env)
+
+
+def describe(handle: Any) -> dict[str, Any]:
+    """What the manager says about itself; its failure to start comes as the error that caused it."""
+    try:
+        answer: dict[str, Any] = ray.get(handle.describe.remote())
+    except RayActorError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, RayTaskError) and isinstance(cause.cause, Exception):
+            raise cause.cause from None
+        raise errors.ManagerLostError("workflow manager", str(error)) from None
+    return answer

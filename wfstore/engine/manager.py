@@ -1,0 +1,308 @@
+"""The management actor: the only writer of the log. It decides, commits, and only then acts.
+
+Decisions are made over a state that runs ahead of the disk by at most the commits in flight; nothing of it shows before
+it is durable: acts wait for their own commit, and every answer waits for all commits before it (`_durable`).
+Each public method is called by Ray from another process and may be called twice with the same request id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections import deque
+from typing import Any
+
+import ray
+
+import wfstore
+from wfstore import errors
+from wfstore.engine.answers import Answer, Delivered, as_read, output_answer, task_metadata, workflow_metadata
+from wfstore.engine.executor import AttemptKey, TaskExecutor
+from wfstore.engine.orders import Orders, Values
+from wfstore.engine.recovery import Memory, recover
+from wfstore.log import GroupCommit, Lease, boot_id, now_us, remove_lease, write_lease
+from wfstore.model import events as ev
+from wfstore.model.apply import apply
+from wfstore.model.commands import Command, Outcome, Place, RecordOutcome, RecordStarted, Resume
+from wfstore.model.decide import decide
+from wfstore.model.events import Event
+from wfstore.model.payload import PayloadRef
+from wfstore.model.rows import task_row, workflow_row
+from wfstore.model.state import WorkflowState
+from wfstore.model.statuses import RESUMABLE, WORKFLOW_ACTIVE
+from wfstore.model.wire import dumps
+from wfstore.payloads import PayloadStore
+
+LEASE_EVERY_S = 5.0
+_SUBMIT_BURST = 32
+_ENDS = frozenset({ev.WORKFLOW_SUCCEEDED, ev.WORKFLOW_FAILED, ev.WORKFLOW_CANCELED, ev.WORKFLOW_DELETED})
+_HAS_VALUE = frozenset({ev.ATTEMPT_SUCCEEDED, ev.TASK_ERROR_CAUGHT})
+
+
+class WorkflowManagementActor:
+    """See the module. Created by `engine.host`, named and detached."""
+
+    def __init__(
+        self,
+        storage: str,
+        name: tuple[str, str],
+        max_running: int | None,
+        max_pending: int | None,
+        runtime_env: dict[str, Any],
+    ) -> None:
+        context = ray.get_runtime_context()
+        self._node_id = context.get_node_id()
+        self._session = context.get_session_name()
+        self._recovered = recover(storage, self._session, self._describe_self(max_running, max_pending))
+        self._storage = storage
+        self._state = self._recovered.state
+        self._state.max_running, self._state.max_pending = max_running, max_pending
+        self._memory: Memory = self._recovered.memory
+        self._values = Values()
+        self._orders = Orders(storage, self._recovered.store_id, (*name, self._node_id), self._values)
+        self._orders.runtime_env = runtime_env
+        self._commits = GroupCommit(self._recovered.writer)
+        self._executor = TaskExecutor(self._on_outcome)
+        self._to_submit: deque[tuple[str, str, int, int]] = deque()
+        self._pump: asyncio.Task[None] | None = None
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._halted: errors.StorageError | None = None
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._keep_lease()), loop.create_task(self._go_on(self._recovered.interrupted))]
+
+    def _describe_self(self, max_running: int | None, max_pending: int | None) -> list[Event]:
+        facts = {
+            "session": self._session,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "node_id": self._node_id,
+            "version": wfstore.__version__,
+        }
+        limits = {"max_running_workflows": max_running, "max_pending_workflows": max_pending}
+        now = now_us()
+        return [
+            Event(ts=now, type=ev.MANAGER_STARTED, node_id=self._node_id, attributes=dumps(facts)),
+            Event(ts=now, type=ev.CONFIG_SET, attributes=dumps(limits)),
+        ]
+
+    # -- commands ---------------------------------------------------------------------------------------------------
+
+    async def handle(self, command: Command) -> str | None:
+        """Carry out a command; returns the workflow's status once everything it caused is durable."""
+        workflow_id = command.workflow_id
+        self._memory.warm(self._state, workflow_id)
+        await self._commit(command)
+        workflow = self._state.workflows.get(workflow_id)
+        return None if workflow is None else workflow.status
+
+    async def _commit(self, command: Command) -> list[Event]:
+        if self._halted is not None:
+            raise self._halted
+        events = decide(self._state, command, now_us())
+        if not events:
+            await self._durable()
+            return events
+        for event in events:
+            apply(self._state, event)
+        try:
+            await self._commits.append(events)
+        except errors.StorageError as error:
+            self._halt(error)
+            raise
+        self._act(events)
+        return events
+
+    async def report_started(self, workflow_id: str, run: int, task_id: str, attempt: int, place: Place) -> None:
+        """A worker says that a long attempt is under way."""
+        await self._commit(RecordStarted(workflow_id, run, task_id, attempt, place))
+
+    async def _on_outcome(self, key: AttemptKey, outcome: Outcome, value: Any) -> None:
+        workflow_id, run, task_id, attempt = key
+        if value is not None:
+            self._values.put(workflow_id, task_id, value)
+        elif outcome.output is not None and not outcome.stored and outcome.output.data is not None:
+            self._values.put(workflow_id, task_id, outcome.output.data)
+        try:
+            await self._commit(RecordOutcome(workflow_id, run, task_id, attempt, outcome))
+        except errors.StorageError:
+            return  # halted: the attempt counts as lost, and runs again
+
+    async def _durable(self) -> None:
+        if self._halted is not None:
+            raise self._halted
+        await self._commits.flushed()
+
+    def _halt(self, error: errors.StorageError) -> None:
+        """The state is ahead of a log that takes no more: say so to every caller, then leave. Ray starts a new one."""
+        if self._halted is not None:
+            return
+        self._halted = error
+        for workflow_id in list(self._waiting):
+            self._wake(workflow_id)
+        fenced = isinstance(error, errors.FencedError)
+        asyncio.get_running_loop().call_later(1.0, self._leave, fenced)
+
+    @staticmethod
+    def _leave(for_good: bool) -> None:
+        if for_good:
+            ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
+        os._exit(1)
+
+    # -- acts ---------------------------------------------------------------------------------------------------------
+
+    def _act(self, events: list[Event]) -> None:
+        for event in events:
+            kind = event.type
+            if kind == ev.ATTEMPT_SUBMITTED:
+                assert event.workflow_id and event.task_id and event.run and event.attempt
+                self._to_submit.append((event.workflow_id, event.task_id, event.run, event.attempt))
+            elif kind in _HAS_VALUE:
+                self._wake(event.workflow_id or "")
+            elif kind in _ENDS:
+                self._close(event.workflow_id or "")
+            elif kind == ev.ATTEMPT_FAILED and event.kind == "canceled":
+                self._executor.cancel((event.workflow_id or "", event.run or 0, event.task_id or "", event.attempt or 0))
+        if self._pump is None and self._submit_some():
+            self._pump = asyncio.get_running_loop().create_task(self._submit_rest())
+
+    def _submit_some(self) -> bool:
+        """Submit a burst; True when more are waiting."""
+        for _ in range(min(_SUBMIT_BURST, len(self._to_submit))):
+            workflow_id, task_id, run, attempt = self._to_submit.popleft()
+            workflow = self._state.workflows.get(workflow_id)
+            task = None if workflow is None else workflow.tasks.get(task_id)
+            if workflow is None or task is None or (task.open_run, task.open_attempt) != (run, attempt):
+                continue  # canceled between the decision and now
+            self._executor.submit(self._orders.order(workflow, task))
+        return bool(self._to_submit)
+
+    async def _submit_rest(self) -> None:
+        while self._submit_some():
+            await asyncio.sleep(0)
+        self._pump = None
+
+    def _close(self, workflow_id: str) -> None:
+        workflow = self._state.workflows.get(workflow_id)
+        self._wake(workflow_id)
+        if workflow is None:
+            self._values.forget(workflow_id)
+            return
+        if workflow.status in WORKFLOW_ACTIVE or workflow.open_attempts:
+            return
+        self._values.forget(workflow_id, keep=self._memory.kept_only_here(workflow))
+        self._memory.closed(self._state, workflow)
+
+    def _wake(self, workflow_id: str) -> None:
+        for future in self._waiting.pop(workflow_id, ()):
+            if not future.done():
+                future.set_result(None)
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    async def _find(self, workflow_id: str) -> WorkflowState:
+        await self._durable()
+        self._memory.warm(self._state, workflow_id)
+        workflow = self._state.workflows.get(workflow_id)
+        if workflow is None:
+            raise errors.WorkflowNotFoundError(workflow_id)
+        return workflow
+
+    @ray.method(max_task_retries=-1)  # a pure wait: refs handed out survive this process
+    async def wait(self, workflow_id: str, task_id: str | None = None) -> Answer:
+        """The output once it is known, or the error instead."""
+        while True:
+            answer = output_answer(await self._find(workflow_id), task_id, self._values)
+            if answer is not None:
+                return answer
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(workflow_id, []).append(future)
+            await future
+
+    @ray.method(max_task_retries=-1)
+    async def value(self, workflow_id: str, task_id: str | None = None, reading: bool = False) -> Any:
+        """As `wait`; the ObjectRef of this call resolves to the value itself, or raises. `reading`: with the errors
+        of get_output."""
+        answer = await self.wait(workflow_id, task_id)
+        if answer.error is not None:
+            raise answer.error if not reading else as_read(answer.error)
+        return Delivered(self._storage, answer)
+
+    async def keep(self, data: bytes, as_file: bool) -> PayloadRef:
+        """Store a payload for a driver that does not see the storage itself."""
+        store = PayloadStore(self._storage)
+        return await asyncio.to_thread(store.put_file if as_file else store.put, data)
+
+    async def status(self, workflow_id: str) -> str:
+        return (await self._find(workflow_id)).status
+
+    async def metadata(self, workflow_id: str, task_id: str | None) -> dict[str, Any]:
+        workflow = await self._find(workflow_id)
+        return workflow_metadata(workflow) if task_id is None else task_metadata(workflow, task_id)
+
+    async def statuses(self) -> list[tuple[str, str]]:
+        """(id, status) of every workflow, in order of submission; those that ran before those that waited."""
+        await self._durable()
+        found = self._state.workflows.values()
+        ordered = sorted(found, key=lambda workflow: workflow.status == RESUMABLE and workflow.runs == 0)
+        return [(workflow.workflow_id, workflow.status) for workflow in ordered]
+
+    async def resumable(self, include_failed: bool) -> list[str]:
+        """Ids to resume, those that were running before those that were waiting."""
+        await self._durable()
+        wanted = {RESUMABLE, "FAILED"} if include_failed else {RESUMABLE}
+        found = [workflow for workflow in self._state.workflows.values() if workflow.status in wanted]
+        return [workflow.workflow_id for workflow in sorted(found, key=lambda workflow: workflow.runs == 0)]
+
+    async def live(self) -> dict[str, Any]:
+        """What is in memory now, as rows of `workflows` and `tasks`, and the seq they stand for."""
+        await self._durable()
+        warm = [workflow for workflow in self._state.workflows.values() if not workflow.cold]
+        return {
+            "as_of_seq": self._state.seq,
+            "now": now_us(),
+            "workflows": [workflow_row(workflow) for workflow in warm],
+            "tasks": [task_row(workflow, task) for workflow in warm for task in workflow.tasks.values()],
+        }
+
+    async def describe(self) -> dict[str, Any]:
+        """storage, limits and where this manager runs."""
+        return {
+            "storage": self._storage,
+            "max_running_workflows": self._state.max_running,
+            "max_pending_workflows": self._state.max_pending,
+            "node_id": self._node_id,
+            "pid": os.getpid(),
+            "epoch": self._recovered.writer.epoch,
+            "rss_bytes": _rss_bytes(),
+        }
+
+    # -- in the background --------------------------------------------------------------------------------------------
+
+    async def _go_on(self, interrupted: list[str]) -> None:
+        """Resume what the previous manager of this cluster left open; callers still wait for it."""
+        for workflow_id in interrupted:
+            await self.handle(Resume(workflow_id, by="recovery"))
+
+    async def _keep_lease(self) -> None:
+        while self._halted is None:
+            lease = Lease(
+                os.getpid(), socket.gethostname(), boot_id(), now_us(), self._session, self._recovered.writer.epoch
+            )
+            await asyncio.to_thread(write_lease, self._storage, lease)
+            await asyncio.sleep(LEASE_EVERY_S)
+
+    async def stop(self) -> None:
+        """Leave in good order: everything durable, the log sealed, the lease gone."""
+        await self._commits.append([Event(ts=now_us(), type=ev.MANAGER_STOPPED)])
+        for task in self._tasks:
+            task.cancel()
+        self._commits.close()
+        self._recovered.writer.close()
+        remove_lease(self._storage)
+
+
+def _rss_bytes() -> int:
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)

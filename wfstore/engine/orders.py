@@ -1,0 +1,116 @@
+"""From the state to an order: everything a worker needs for one attempt, by value where small, by place where large."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from wfstore.engine.assignment import FILE, INLINE, REF, Assignment, Source
+from wfstore.engine.executor import Order
+from wfstore.model.dag import NESTED
+from wfstore.model.payload import PayloadRef
+from wfstore.model.plan import source
+from wfstore.model.state import TaskState, WorkflowState
+from wfstore.payloads import PayloadStore, loads
+
+_FUNCTION_LIMIT_BYTES = 16 * 1024
+_CACHED_FUNCTIONS = 512
+
+
+class Values:
+    """Outputs that live only as long as this manager: Ray objects of large ones, bytes of those that are not kept."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, dict[str, Any]] = {}
+
+    def put(self, workflow_id: str, task_id: str, value: Any) -> None:
+        self._values.setdefault(workflow_id, {})[task_id] = value
+
+    def get(self, workflow_id: str, task_id: str) -> Any:
+        return self._values.get(workflow_id, {}).get(task_id)
+
+    def forget(self, workflow_id: str, keep: str | None = None) -> None:
+        """Drop what a workflow holds, but for the output of task `keep`."""
+        held = self._values.pop(workflow_id, None)
+        if held is not None and keep is not None and keep in held:
+            self._values[workflow_id] = {keep: held[keep]}
+
+
+class Orders:
+    """Builds orders for one manager."""
+
+    def __init__(self, storage: str, store_id: str, manager: tuple[str, str, str], values: Values) -> None:
+        self._storage = storage
+        self._store_id = store_id
+        self._manager = manager
+        self._values = values
+        self._payloads = PayloadStore(storage)
+        self._functions: OrderedDict[str, bytes | None] = OrderedDict()
+        self.runtime_env: dict[str, Any] = {}
+
+    def order(self, workflow: WorkflowState, task: TaskState) -> Order:
+        """The order for the open attempt of `task`."""
+        inputs: list[Any] = []
+        upstream = zip(task.upstream, task.kinds, strict=True)
+        sources = tuple(self._source(workflow, task_id, kind == NESTED, task, inputs) for task_id, kind in upstream)
+        options = task.options
+        retry = options.retry_exceptions
+        assignment = Assignment(
+            workflow.workflow_id,
+            task.open_run or workflow.run,
+            task.task_id,
+            task.open_attempt,
+            self._storage,
+            self._store_id,
+            self._manager,
+            task.function_hash,
+            self._function(task.function_hash),
+            None if task.args is None else _place(task.args),
+            sources,
+            tuple(_place(ref) for ref in task.shared),
+            bool(options.catch_exceptions),
+            options.checkpoint is not False,
+            retry if isinstance(retry, bool) else _place(retry),
+        )
+        return Order(assignment, tuple(inputs), self._ray_options(task), self._environment(workflow))
+
+    def _source(
+        self, workflow: WorkflowState, task_id: str, nested: bool, task: TaskState, inputs: list[Any]
+    ) -> Source:
+        end = source(workflow, workflow.tasks[task_id])
+        ref = end.caught or end.output
+        assert ref is not None, f"{task_id} has no output"
+        if ref.data is not None:
+            return Source(INLINE, ref.data, nested)
+        held = self._values.get(workflow.workflow_id, end.task_id)
+        if isinstance(held, bytes):
+            return Source(INLINE, held, nested)
+        # A second attempt may follow the loss of the object itself: it reads the file, if there is one.
+        if held is None or (task.open_attempt > 1 and end.stored):
+            return Source(FILE, ref.hash, nested)
+        inputs.append([held] if nested else held)
+        return Source(REF, len(inputs) - 1, nested)
+
+    def _function(self, function_hash: str) -> bytes | None:
+        """The body, read once; None when it is so large that each worker had better read it by itself."""
+        if function_hash not in self._functions:
+            data = self._payloads.get(function_hash)
+            self._functions[function_hash] = data if len(data) <= _FUNCTION_LIMIT_BYTES else None
+            if len(self._functions) > _CACHED_FUNCTIONS:
+                self._functions.popitem(last=False)
+        return self._functions[function_hash]
+
+    def _ray_options(self, task: TaskState) -> dict[str, Any]:
+        options = dict(task.options.ray_options)
+        pickled = task.options.ray_options_pickled
+        if pickled is not None:
+            options.update(loads(pickled.data if pickled.data is not None else self._payloads.get(pickled.hash)))
+        return options
+
+    def _environment(self, workflow: WorkflowState) -> dict[str, Any] | None:
+        theirs = workflow.driver.get("runtime_env") or {}
+        return None if theirs == self.runtime_env else dict(theirs)
+
+
+def _place(ref: PayloadRef) -> tuple[int, Any]:
+    return (FILE, ref.hash) if ref.data is None else (INLINE, ref.data)

@@ -1,0 +1,116 @@
+"""A manager begins: claim the next epoch, replay the log, say what was interrupted. And what it keeps in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import pyarrow.compute as pc
+
+from wfstore.log import LogReader, LogWriter, now_us, open_writer
+from wfstore.model import events as ev
+from wfstore.model.apply import apply, replay
+from wfstore.model.commands import Interrupt
+from wfstore.model.decide import decide
+from wfstore.model.events import Event
+from wfstore.model.plan import source
+from wfstore.model.state import State, WorkflowState
+from wfstore.model.statuses import RUNNING, WORKFLOW_ACTIVE
+from wfstore.schema.codec import to_events
+
+#: Tasks of closed workflows that stay in memory; older ones are read back from the log when asked for.
+WARM_TASKS = 100_000
+
+_BEGINS = frozenset({ev.WORKFLOW_STARTED, ev.WORKFLOW_QUEUED})
+_ENDS = frozenset({ev.WORKFLOW_SUCCEEDED, ev.WORKFLOW_FAILED, ev.WORKFLOW_CANCELED})
+
+
+class Memory:
+    """Which closed workflows are held whole. The others keep one small summary each."""
+
+    def __init__(self, reader: LogReader) -> None:
+        self._reader = reader
+        self._warm: OrderedDict[str, int] = OrderedDict()
+        self._tasks = 0
+
+    def closed(self, state: State, workflow: WorkflowState) -> None:
+        """`workflow` has just ended: it is the last to be let go."""
+        self._tasks -= self._warm.pop(workflow.workflow_id, 0)
+        self._warm[workflow.workflow_id] = len(workflow.tasks)
+        self._tasks += len(workflow.tasks)
+        while self._tasks > WARM_TASKS and len(self._warm) > 1:
+            workflow_id, count = self._warm.popitem(last=False)
+            self._tasks -= count
+            old = state.workflows.get(workflow_id)
+            if old is not None and old.status not in WORKFLOW_ACTIVE and not old.open_attempts:
+                old.tasks, old.counters, old.cold = {}, {}, True
+
+    def warm(self, state: State, workflow_id: str) -> None:
+        """Read a cold workflow's tasks back."""
+        workflow = state.workflows.get(workflow_id)
+        if workflow is None or not workflow.cold:
+            return
+        assert workflow.first_seq is not None and workflow.last_seq is not None
+        table = self._reader.read_range(workflow.first_seq, workflow.last_seq)
+        own = table.filter(pc.equal(table["workflow_id"], workflow_id))
+        alone = State()
+        alone.deleted[workflow_id] = (workflow.run - workflow.runs, None)
+        again = replay(to_events(own), alone).workflows[workflow_id]
+        again.run = workflow.run
+        state.workflows[workflow_id] = again
+        self.closed(state, again)
+
+    @staticmethod
+    def kept_only_here(workflow: WorkflowState) -> str | None:
+        """The task whose output is the workflow's and lies in no file: the manager's memory is its only place."""
+        task = workflow.tasks.get(workflow.output_task)
+        if task is None:
+            return None
+        end = source(workflow, task)
+        return None if end.stored or end.caught is not None else end.task_id
+
+
+@dataclass(slots=True)
+class Recovered:
+    """The writer of a new epoch, the state it starts from, and the ids it should resume by itself."""
+
+    writer: LogWriter
+    state: State
+    memory: Memory
+    store_id: str
+    interrupted: list[str]
+
+
+def recover(storage: str, session: str, introduction: list[Event]) -> Recovered:
+    """Claim the log and replay it. Blocking. Raises the StorageError family.
+
+    Workflows open at the end of the log are interrupted. They are returned for resumption only when the log was last
+    written by a manager of the same cluster `session`: its callers still wait.
+    """
+    writer = open_writer(storage)
+    reader = LogReader(storage)
+    memory = Memory(reader)
+    state = State()
+    for event in reader.events():
+        if event.type in _BEGINS and event.workflow_id is not None:
+            memory.warm(state, event.workflow_id)
+        apply(state, event)
+        if event.type in _ENDS and event.workflow_id in state.workflows:
+            memory.closed(state, state.workflows[event.workflow_id])
+    same_cluster = state.session == session
+    events = list(introduction)
+    for event in events:
+        apply(state, event)
+    running: list[str] = []
+    waiting: list[str] = []
+    for workflow in list(state.workflows.values()):
+        if workflow.status not in WORKFLOW_ACTIVE and not workflow.open_attempts:
+            continue
+        if workflow.status in WORKFLOW_ACTIVE:
+            (running if workflow.status == RUNNING else waiting).append(workflow.workflow_id)
+        caused = decide(state, Interrupt(workflow.workflow_id), now_us())
+        for event in caused:
+            apply(state, event)
+        events += caused
+    writer.append(events)
+    return Recovered(writer, state, memory, writer.store_id, running + waiting if same_cluster else [])

@@ -1,0 +1,164 @@
+"""One attempt, on a Ray worker: fetch the arguments, run user code, keep the output, say how it went.
+
+User code may raise, exit or return what cannot be pickled: every end becomes an `Outcome`. Only the death of the process
+is left for the manager to notice.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from functools import lru_cache
+from typing import Any
+
+import ray
+
+from wfstore.engine.assignment import FILE, INLINE, REF, Assignment, dump_outcome
+from wfstore.engine.context import inside_task
+from wfstore.engine.dag.arguments import load
+from wfstore.engine.dag.build import build
+from wfstore.engine.dag.continuation import is_continuation, unwrap
+from wfstore.engine.probe import check_storage_visible
+from wfstore.engine.reporter import REPORTER
+from wfstore.log import now_us
+from wfstore.model.commands import Outcome, Place
+from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef
+from wfstore.payloads import PayloadStore, SerializationError, dumps, hash_of, loads, short_repr
+
+_TRACEBACK_LIMIT = 16_000
+_MESSAGE_LIMIT = 2_000
+
+
+@lru_cache(maxsize=256)
+def _function(function_hash: str, storage: str, data: bytes | None) -> Any:
+    return loads(PayloadStore(storage).get(function_hash) if data is None else data)
+
+
+def _value(form: int, value: Any, storage: str, inputs: tuple[Any, ...]) -> Any:
+    if form == INLINE:
+        return loads(value)
+    if form == FILE:
+        return loads(PayloadStore(storage).get(value))
+    return inputs[value]
+
+
+def _bytes(form: int, value: Any, storage: str) -> bytes:
+    data: bytes = PayloadStore(storage).get(value) if form == FILE else value
+    return data
+
+
+def _arguments(job: Assignment, inputs: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if job.args is None:
+        return (), {}
+    upstream = []
+    for form, value, nested in job.sources:
+        if form == REF and nested:
+            upstream.append(inputs[value][0])
+        elif nested:
+            upstream.append(ray.put(_value(form, value, job.storage, inputs)))
+        else:
+            upstream.append(_value(form, value, job.storage, inputs))
+    shared = [_bytes(form, value, job.storage) for form, value in job.shared]
+    return load(_bytes(*job.args, job.storage), upstream, shared, ray.put)
+
+
+@ray.remote(num_returns=2, max_retries=0)
+def run_attempt(assignment: bytes, *inputs: Any) -> tuple[bytes, Any]:
+    """(pickled `Outcome`, the value itself when it is too large to travel in the outcome)."""
+    job = Assignment.loads(assignment)
+    context = ray.get_runtime_context()
+    place = Place(now_us(), context.get_node_id(), os.getpid(), context.get_task_id())
+    began = time.perf_counter()
+    try:
+        check_storage_visible(job.storage, job.store_id, job.manager[2], place.node_id or "")
+        function = _function(job.function_hash, job.storage, job.function)
+        args, kwargs = _arguments(job, inputs)
+    except BaseException as error:  # a broken pickle may raise anything, even exit
+        return dump_outcome(_failed(error, "serialization", False, place)), None
+    place = Place(now_us(), place.node_id, place.worker_pid, place.ray_task_id)
+    fetch_s = time.perf_counter() - began
+    try:
+        with REPORTER.watch(job, place), inside_task(job.workflow_id, job.task_id, job.attempt):
+            value = function(*args, **kwargs)
+    except BaseException as error:  # SystemExit and KeyboardInterrupt are ends of user code like any other
+        outcome = _failed(error, "app", _retryable(job, error), place, fetch_s)
+        return dump_outcome(outcome), None
+    ended_at = now_us()
+    try:
+        outcome, large = _keep(job, value, place, ended_at, fetch_s)
+    except BaseException as error:
+        kind = "serialization" if isinstance(error, (SerializationError, TypeError, ValueError)) else "app"
+        return dump_outcome(_failed(error, kind, _retryable(job, error), place, fetch_s)), None
+    return dump_outcome(outcome), large
+
+
+def _keep(job: Assignment, value: Any, place: Place, ended_at: int, fetch_s: float) -> tuple[Outcome, Any]:
+    began = time.perf_counter()
+    store = PayloadStore(job.storage)
+    if is_continuation(value):
+        dag = build(unwrap(value), (), {}, store.put, lambda body: store.put_file(body).hash)
+        return Outcome(True, ended_at, place, continuation=dag, fetch_s=fetch_s), None
+    if job.catch:
+        value = (value, None)
+    data = dumps(value)
+    large = len(data) > INLINE_LIMIT_BYTES
+    if large and not job.checkpoint:
+        ref = PayloadRef(hash_of(data), len(data))
+    else:
+        ref = store.put(data)
+    outcome = Outcome(
+        True,
+        ended_at,
+        place,
+        output=ref,
+        stored=job.checkpoint,
+        output_repr=short_repr(value),
+        fetch_s=round(fetch_s, 6),
+        checkpoint_s=round(time.perf_counter() - began, 6),
+    )
+    return outcome, value if large else None
+
+
+def _retryable(job: Assignment, error: BaseException) -> bool:
+    if isinstance(job.retry_exceptions, bool):
+        return job.retry_exceptions
+    types = loads(_bytes(*job.retry_exceptions, job.storage))
+    return isinstance(error, tuple(types))
+
+
+def _failed(
+    error: BaseException, kind: str, retryable: bool, place: Place, fetch_s: float | None = None
+) -> Outcome:
+    text = "".join(traceback.format_exception(error))[-_TRACEBACK_LIMIT:]
+    return Outcome(
+        False,
+        now_us(),
+        place,
+        kind=kind,
+        retryable=retryable,
+        error_type=type(error).__name__,
+        error_message=_message(error),
+        traceback=text,
+        error=_pickled_error(error, text),
+        fetch_s=fetch_s,
+    )
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)[:_MESSAGE_LIMIT]
+    except Exception as broken:  # __str__ is user code too
+        return f"<{type(error).__name__}, whose __str__ raised {type(broken).__name__}>"
+
+
+def _pickled_error(error: BaseException, text: str) -> PayloadRef:
+    """The pickled ``(None, error)``; an exception that does not survive pickling is replaced by its traceback."""
+    try:
+        data = dumps((None, error))
+        loads(data)
+    except BaseException:
+        data = dumps((None, RuntimeError(text)))
+    if len(data) > INLINE_LIMIT_BYTES:
+        data = dumps((None, RuntimeError(text)))
+    return PayloadRef(hash_of(data), len(data), data)

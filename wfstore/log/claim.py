@@ -1,0 +1,118 @@
+"""Claiming the next epoch: the only way to become the writer of a log. The steps are numbered in on-disk-format.md."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from wfstore.errors import DamageError, FencedError
+from wfstore.log import failpoints
+from wfstore.log._files import FILE_MODE, datasync, sync_directory, translated, write_at
+from wfstore.log.segment import Position, Seal, SegmentFile, SegmentHeader, build_header, log_path, parse_name, segment_name
+from wfstore.log.storage import now_us, resolve_storage
+from wfstore.log.survey import Survey, list_names, next_claim_exists, take_survey
+from wfstore.log.witness import ensure_store, read_witness, stopped, write_witness
+from wfstore.log.writer import DEFAULT_SEGMENT_BYTES, LogWriter, OpenSegment
+
+
+def open_writer(
+    storage: str, *, clock: Callable[[], int] = now_us, segment_bytes: int = DEFAULT_SEGMENT_BYTES
+) -> LogWriter:
+    """Claim the next epoch of the log at `storage` and return its writer; the store is created when it is absent.
+
+    Older writers are fenced from here on. segment_bytes: a segment that has reached it gets no further frame.
+    Raises StorageError, StorageFullError, StorageVersionError, DamageError (an older segment is damaged: nothing was
+    claimed) and FencedError (somebody claimed a still newer epoch meanwhile).
+    """
+    storage = resolve_storage(storage)
+    created_at = clock()
+    witness = ensure_store(storage, created_at, _id_in_log(storage))
+    headers: dict[str, SegmentHeader] = {}
+    # Before the claim, so that a damaged log is not littered with claims, and the second look is short.
+    ends = _ends(storage, take_survey(storage, headers), {})
+    with translated(storage, "claiming the log"):
+        epoch, fd = _claim(storage, witness.epoch)
+        try:
+            sync_directory(log_path(storage))
+            failpoints.hit(failpoints.CLAIM_CREATED)
+            segment = _begin(storage, epoch, fd, witness.store_id, created_at, headers, ends)
+            length, next_seq = segment.end.offset, segment.end.next_seq
+            claimed = stopped(
+                witness, epoch=epoch, segment=segment.name, length=length, next_seq=next_seq, clean=False
+            )
+            write_witness(storage, claimed)
+        except BaseException:
+            os.close(fd)
+            raise
+    return LogWriter(storage, claimed, segment, clock=clock, segment_bytes=segment_bytes)
+
+
+def _id_in_log(storage: str) -> str | None:
+    """The store id that the log itself carries, when store.json is lost."""
+    if not os.path.isdir(log_path(storage)) or read_witness(storage) is not None:
+        return None
+    segments = take_survey(storage).segments
+    return segments[-1].header.store_id if segments else None
+
+
+def _claim(storage: str, at_least: int) -> tuple[int, int]:
+    """Create the first segment of the next epoch; (epoch, its descriptor)."""
+    while True:
+        epochs = [key[0] for name in list_names(storage) if (key := parse_name(name)) is not None]
+        epoch = max([at_least, *epochs]) + 1
+        path = log_path(storage, segment_name(epoch, 1))
+        try:
+            return epoch, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+        except FileExistsError:
+            continue
+
+
+def _ends(storage: str, survey: Survey, known: dict[str, Position]) -> dict[str, Position]:
+    """Where every open segment's valid frames end; `known`: ends found before, to go on from."""
+    ends = {}
+    for segment in survey.segments:
+        if segment.seal is None:
+            with SegmentFile(storage, segment.name) as file:
+                ends[segment.name] = file.end(known.get(segment.name, segment.header.start), None)
+    return ends
+
+
+def _begin(
+    storage: str,
+    epoch: int,
+    fd: int,
+    store_id: str,
+    created_at: int,
+    headers: dict[str, SegmentHeader],
+    ends: dict[str, Position],
+) -> OpenSegment:
+    """Seal what older epochs left open, and make the header that says so durable."""
+    survey = take_survey(storage, headers)
+    ends = _ends(storage, survey, ends)
+    next_seq = _next_seq(storage, survey, ends)
+    mine = segment_name(epoch, 1)
+    older = [name for name in survey.unsealed if name != mine]
+    seals = tuple(Seal(name, *ends.get(name, Position(0, 0, next_seq))) for name in older)
+    failpoints.hit(failpoints.CLAIM_SCANNED)
+    if survey.top_epoch > epoch:
+        raise FencedError(storage, f"epoch {survey.top_epoch} was claimed while epoch {epoch} was being opened")
+    data, header = build_header(store_id, epoch, 1, created_at, seals, next_seq)
+    write_at(fd, data, 0)
+    datasync(fd)
+    failpoints.hit(failpoints.CLAIM_SYNCED)
+    if next_claim_exists(storage, epoch):
+        raise FencedError(storage, f"epoch {epoch + 1} was claimed while epoch {epoch} was being opened")
+    return OpenSegment(fd, mine, epoch, 1, header.start)
+
+
+def _next_seq(storage: str, survey: Survey, ends: dict[str, Position]) -> int:
+    """The seq of the event to come. Raises DamageError where one segment does not go on where the last one ended."""
+    next_seq = 1
+    for segment in survey.segments:
+        if segment.header.start.next_seq != next_seq:
+            reason = f"begins at seq {segment.header.start.next_seq}, {next_seq} was expected: a segment is missing"
+            raise DamageError(storage, log_path(storage, segment.name), 0, reason)
+        end = ends[segment.name] if segment.seal is None else segment.seal.end
+        next_seq = end.next_seq
+    return next_seq
+

@@ -1,0 +1,186 @@
+"""Reading the log: whole, valid, counting frames since a cursor. No lock, no mapping, and only new bytes are read."""
+
+from __future__ import annotations
+
+import bisect
+import os
+from collections.abc import Collection, Iterator
+
+import pyarrow as pa
+
+from wfstore.errors import StorageError
+from wfstore.log._files import check_readable, no_store, translated
+from wfstore.log.cursor import Cursor
+from wfstore.log.lease import Lease, read_lease
+from wfstore.log.segment import (
+    Position,
+    SegmentFile,
+    SegmentHeader,
+    Window,
+    log_path,
+    parse_name,
+    segment_name,
+)
+from wfstore.log.storage import resolve_storage
+from wfstore.log.survey import Segment, Survey, list_names, next_claim_exists, take_survey
+from wfstore.log.witness import read_witness
+from wfstore.model.events import Event
+from wfstore.schema.rows import Block, table_of
+
+
+class LogReader:
+    """Reads the log at `storage`, which may be written meanwhile. Any number of readers and threads may.
+
+    Raises StorageNotFoundError, StorageVersionError or StorageError when there is no store one can read.
+    """
+
+    def __init__(self, storage: str) -> None:
+        self.storage = resolve_storage(storage)
+        check_readable(self.storage)
+        if read_witness(self.storage) is None and not os.path.isdir(log_path(self.storage)):
+            raise no_store(self.storage)
+        self._headers: dict[str, SegmentHeader] = {}
+        self._survey = Survey()
+        # (seq to come, segment, position): where reading can begin without walking a segment from its start.
+        self._index: list[tuple[int, str, Position]] = []
+
+    def read(self, cursor: Cursor | None = None, max_bytes: int | None = None) -> tuple[pa.Table, Cursor]:
+        """All events since `cursor` (None: since the beginning) as a table of EVENT_SCHEMA, and the cursor to go on from.
+
+        max_bytes: stop once about so many bytes were read; at least one frame is. Raises DamageError where bytes are not
+        what was written; a torn tail is "not there yet".
+        """
+        blocks, cursor = self.blocks(cursor, max_bytes)
+        return table_of(blocks), cursor
+
+    def blocks(self, cursor: Cursor | None = None, max_bytes: int | None = None) -> tuple[list[Block], Cursor]:
+        """`read` before the rows are decoded."""
+        cursor = cursor or Cursor()
+        blocks: list[Block] = []
+        left = max_bytes
+        for segment, window in self._walk(cursor):
+            blocks += self._block(segment, window, cursor.next_seq)
+            if window.after.next_seq >= cursor.next_seq:
+                cursor = _cursor(segment, window.after)
+            if left is not None and (left := left - len(window.data)) <= 0:
+                break
+        return blocks, cursor
+
+    def events(self, cursor: Cursor | None = None, columns: Collection[str] | None = None) -> Iterator[Event]:
+        """All events since `cursor`, decoded as they are taken. Columns not in `columns` keep their field's default."""
+        cursor = cursor or Cursor()
+        for segment, window in self._walk(cursor):
+            for block in self._block(segment, window, cursor.next_seq):
+                yield from block.events(columns)
+
+    def read_range(self, first_seq: int, last_seq: int, columns: Collection[str] | None = None) -> pa.Table:
+        """The events `first_seq`..`last_seq` (both included), as far as they exist. Columns not in `columns` are null."""
+        blocks: list[Block] = []
+        if first_seq <= last_seq:
+            for segment, window in self._walk(Cursor(next_seq=max(1, first_seq))):
+                blocks += self._block(segment, window, max(1, first_seq), last_seq)
+                if window.after.next_seq > last_seq:
+                    break
+        return table_of(blocks, columns)
+
+    def lease(self) -> Lease | None:
+        """Who last said that it manages this store; `lease_alive` tells whether it still does."""
+        return read_lease(self.storage)
+
+    def _block(self, segment: Segment, window: Window, first: int, last: int = 2**62) -> list[Block]:
+        block = window.block(segment.header.columns, segment.epoch, first, last)
+        if not block.count:
+            return []
+        behind = max(0, block.first_seq + block.count - 1 - last)
+        return [block.trimmed(max(0, first - block.first_seq), behind)]
+
+    def _walk(self, cursor: Cursor) -> Iterator[tuple[Segment, Window]]:
+        """Windows of verified frames in seq order; the first may begin before the cursor's event."""
+        survey = self._current_survey()
+        place = self._locate(survey, cursor)
+        while place is not None:
+            index, at = place
+            segment = survey.segments[index]
+            if segment.held:
+                return
+            for window in self._windows(segment, at):
+                if segment.seal is None and self._claimed_since(survey):
+                    # What was read may lie behind the seal that is being written: forget it and look again.
+                    survey = self._current_survey()
+                    place = self._locate(survey, _cursor(segment, at))
+                    break
+                self._remember(segment, window.at)
+                at = window.after
+                yield segment, window
+            else:
+                place = self._next_segment(survey, index, at)
+
+    def _windows(self, segment: Segment, at: Position) -> Iterator[Window]:
+        limit = segment.limit
+        if limit is not None and at.offset > limit:
+            raise StorageError(
+                self.storage, "what this cursor has read was never acknowledged and does not count; read from the beginning"
+            )
+        with SegmentFile(self.storage, segment.name) as file:
+            while True:
+                window = file.window(at, limit)
+                yield window
+                at = window.after
+                if window.ended:
+                    break
+            if segment.seal is not None and at != segment.seal.end:
+                raise file.damage(at.offset, "the segment does not end as its seal says")
+
+    def _next_segment(self, survey: Survey, index: int, at: Position) -> tuple[int, Position] | None:
+        if survey.segments[index].seal is None or index + 1 == len(survey.segments):
+            return None
+        start = survey.segments[index + 1].header.start
+        if start.next_seq != at.next_seq:
+            with SegmentFile(self.storage, survey.segments[index + 1].name) as file:
+                raise file.damage(0, f"begins at seq {start.next_seq}, {at.next_seq} was expected: a segment is missing")
+        return index + 1, start
+
+    def _current_survey(self) -> Survey:
+        survey = self._survey
+        if not survey.settled or list_names(self.storage) != survey.names:
+            survey = self._survey = take_survey(self.storage, self._headers)
+        return survey
+
+    def _claimed_since(self, survey: Survey) -> bool:
+        with translated(self.storage, "looking for a newer manager"):
+            return next_claim_exists(self.storage, survey.top_epoch)
+
+    def _locate(self, survey: Survey, cursor: Cursor) -> tuple[int, Position] | None:
+        """Segment and position at or before the cursor's event. None: there is nothing to read."""
+        if cursor.epoch:
+            index = survey.index_of(segment_name(cursor.epoch, cursor.number))
+            if index is not None:
+                return index, Position(cursor.offset, cursor.crc, cursor.next_seq)
+        starts = [segment.header.start.next_seq for segment in survey.segments]
+        if not starts:
+            return None
+        if starts[0] != 1:
+            raise StorageError(self.storage, f"the log begins at seq {starts[0]}: its first segment is missing")
+        # The rightmost of equal starts is wrong only for empty segments, which hold nothing to miss.
+        index = bisect.bisect_right(starts, cursor.next_seq) - 1
+        segment = survey.segments[index]
+        found = bisect.bisect_right(self._index, cursor.next_seq, key=lambda point: point[0]) - 1
+        if found >= 0:
+            _, name, position = self._index[found]
+            if name == segment.name and (segment.limit is None or position.offset <= segment.limit):
+                return index, position
+        return index, segment.header.start
+
+    def _remember(self, segment: Segment, at: Position) -> None:
+        index = self._index
+        if not index or index[-1][0] < at.next_seq:
+            index.append((at.next_seq, segment.name, at))
+            return
+        place = bisect.bisect_left(index, at.next_seq, key=lambda point: point[0])
+        if index[place][0] != at.next_seq:
+            index.insert(place, (at.next_seq, segment.name, at))
+
+
+def _cursor(segment: Segment, at: Position) -> Cursor:
+    epoch, number = parse_name(segment.name) or (0, 0)
+    return Cursor(at.next_seq, epoch, number, at.offset, at.crc)

@@ -1,0 +1,59 @@
+"""What a user may call a storage, and which local directory it means. Creates nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import time
+import warnings
+from urllib.parse import unquote, urlsplit
+
+from wfstore.errors import StorageError
+
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")
+_warned = False
+
+
+def now_us() -> int:
+    """The wall clock, microseconds since 1970 in UTC."""
+    return time.time_ns() // 1000
+
+
+def resolve_storage(storage: str | os.PathLike[str] | None) -> str:
+    """The absolute local path of a storage given as a path or `file://` URI, or by the environment.
+
+    None: $WFSTORE_STORAGE, else $RAY_WORKFLOW_STORAGE, else `<tmp>/ray/workflow_data` with one warning per process.
+    Raises StorageError for any other scheme (s3://, ...) and for an empty or impossible path.
+    """
+    if storage is None:
+        named = os.environ.get("WFSTORE_STORAGE") or os.environ.get("RAY_WORKFLOW_STORAGE")
+        return resolve_storage(named) if named else _default()
+    text = os.fspath(storage)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise StorageError(repr(text), "this is not a path. Give a directory, or a file:// URI")
+    if text.lower().startswith("file:"):
+        return _from_file_uri(text)
+    if _SCHEME.match(text) and "://" in text:
+        raise StorageError(text, "this version reads and writes local filesystems (incl. NFS). Give a path or file:// URI")
+    return os.path.abspath(os.path.expanduser(text))
+
+
+def _from_file_uri(uri: str) -> str:
+    parts = urlsplit(uri)
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        raise StorageError(uri, "a file URI has three slashes and an absolute path: file:///srv/workflows")
+    return os.path.abspath(unquote(parts.path))
+
+
+def _default() -> str:
+    global _warned
+    path = os.path.join(tempfile.gettempdir(), "ray", "workflow_data")
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            f"No storage was named: workflows are kept in {path}, which does not outlive this machine. "
+            "Set $WFSTORE_STORAGE, or give storage=.",
+            stacklevel=3,
+        )
+    return path

@@ -1,0 +1,237 @@
+"""Checks a whole store: every checksum, chain, seal and seq, the witness, and every payload file that an event names.
+
+It only reads, unless it is asked to repair, and then it cuts nothing but a torn tail and keeps a copy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from wfstore.errors import DamageError
+from wfstore.log._files import check_readable, datasync, no_store, sync_directory, translated
+from wfstore.log.lease import lease_alive, read_lease
+from wfstore.log.segment import Position, SegmentFile, log_path
+from wfstore.log.storage import now_us, resolve_storage
+from wfstore.log.survey import Segment, Survey, take_survey
+from wfstore.log.witness import Witness, read_witness, witness_path
+from wfstore.model.events import TASK_DEFINED
+from wfstore.model.payload import payload_uri
+from wfstore.schema.rows import Block
+
+_COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, in which file and at which byte. repairable: `repair` can settle it without loss."""
+
+    path: str
+    offset: int
+    message: str
+    repairable: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.path} at byte {self.offset}: {self.message}"
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What was looked at and what was found. repaired: problems that are settled now and no longer in `problems`."""
+
+    problems: list[Problem] = field(default_factory=list)
+    repaired: list[Problem] = field(default_factory=list)
+    frames: int = 0
+    events: int = 0
+    segments: int = 0
+    bytes: int = 0
+    payloads: int = 0
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+def verify(storage: str, *, repair: bool = False) -> VerifyReport:
+    """Check the store. repair: cut a torn tail, after a copy of the segment was made beside it (`<name>.broken`).
+
+    A torn tail is in order while a manager is alive, and then it is never cut. Raises StorageNotFoundError,
+    StorageVersionError or StorageError when there is no store that can be read; damage is in the report.
+    """
+    storage = resolve_storage(storage)
+    check_readable(storage)
+    if not os.path.exists(witness_path(storage)) and not os.path.isdir(log_path(storage)):
+        raise no_store(storage)
+    check = _Check(storage)
+    check.run()
+    if repair:
+        for problem in [p for p in check.report.problems if p.repairable]:
+            _cut(storage, problem)
+            check.report.problems.remove(problem)
+            check.report.repaired.append(problem)
+    return check.report
+
+
+class _Check:
+    def __init__(self, storage: str) -> None:
+        self.storage = storage
+        self.report = VerifyReport()
+        lease = read_lease(storage)
+        self._managed = lease is not None and lease_alive(lease, now_us())
+        self._payloads: set[str] = set()
+
+    def run(self) -> None:
+        witness = self._witness()
+        survey = take_survey(self.storage, report=self._damage)
+        if witness is not None:
+            self._check_witness(witness, survey)
+        self._check_segments(survey)
+        self._check_claims(survey)
+        for uri in sorted(self._payloads):
+            self._check_payload(uri)
+
+    def _damage(self, error: DamageError) -> None:
+        self._problem(error.path, error.offset, error.message.partition(f"at byte {error.offset}: ")[2])
+
+    def _problem(self, path: str, offset: int, message: str, *, repairable: bool = False) -> None:
+        self.report.problems.append(Problem(path, offset, message, repairable))
+
+    def _witness(self) -> Witness | None:
+        try:
+            witness = read_witness(self.storage)
+        except DamageError as error:
+            self._damage(error)
+            return None
+        if witness is None:
+            self._problem(witness_path(self.storage), 0, "the file is missing; the next manager writes it anew")
+        return witness
+
+    def _check_witness(self, witness: Witness, survey: Survey) -> None:
+        for segment in survey.segments:
+            if segment.header.store_id != witness.store_id:
+                path = log_path(self.storage, segment.name)
+                self._problem(path, 0, f"the segment is of another store ({segment.header.store_id})")
+        if not witness.segment:
+            return
+        path = log_path(self.storage, witness.segment)
+        try:
+            size = os.path.getsize(path)
+        except FileNotFoundError:
+            self._problem(path, 0, "the segment is missing, and store.json counts on it")
+            return
+        if size < witness.sealed_length:
+            self._problem(path, size, f"the file ends here, store.json counts on {witness.sealed_length} bytes")
+
+    def _check_segments(self, survey: Survey) -> None:
+        expected: int | None = 1
+        for segment in survey.segments:
+            start = segment.header.start.next_seq
+            path = log_path(self.storage, segment.name)
+            if expected is not None and start != expected:
+                self._problem(path, 0, f"begins at seq {start}, {expected} was expected: a segment is missing")
+            self.report.segments += 1
+            try:
+                expected = self._check_segment(segment)
+            except DamageError as error:
+                self._damage(error)
+                expected = None
+
+    def _check_segment(self, segment: Segment) -> int:
+        """Seq of the event after the segment. Raises DamageError."""
+        at = segment.header.start
+        self.report.frames += 1
+        self.report.bytes += at.offset
+        with SegmentFile(self.storage, segment.name) as file:
+            while True:
+                window = file.window(at, segment.limit)
+                self._check_rows(file, at, window.block(segment.header.columns, segment.epoch))
+                self.report.frames += len(window.frames)
+                self.report.bytes += window.after.offset - at.offset
+                at = window.after
+                if window.ended:
+                    break
+            if segment.seal is not None and at != segment.seal.end:
+                raise file.damage(at.offset, "the segment does not end as its seal says")
+            if segment.seal is None:
+                self._check_tail(file, at.offset, file.size())
+        return at.next_seq
+
+    def _check_tail(self, file: SegmentFile, end: int, size: int) -> None:
+        if size > end and not self._managed:
+            message = f"a torn tail of {size - end} bytes; no manager is alive, and the next one leaves it out"
+            self._problem(file.path, end, message, repairable=True)
+
+    def _check_claims(self, survey: Survey) -> None:
+        """Segments that nobody sealed and that have no (whole) header: claims whose manager died."""
+        counting = {segment.name for segment in survey.segments}
+        reported = {problem.path for problem in self.report.problems}
+        for name in survey.unsealed:
+            if name not in counting and log_path(self.storage, name) not in reported:
+                with SegmentFile(self.storage, name) as file:
+                    self._check_tail(file, 0, file.size())
+
+    def _check_rows(self, file: SegmentFile, at: Position, block: Block) -> None:
+        try:
+            values = block.values(("type", "uri", "hash", "attributes"))
+        except ValueError as error:
+            raise file.damage(at.offset, f"rows that cannot be read: {error}") from error
+        self.report.events += block.count
+        columns: list[Iterable[Any]] = [values.get(name, ()) for name in ("type", "uri", "hash", "attributes")]
+        for type_, uri, hash_, attributes in zip(*columns, strict=False):
+            if uri:
+                self._payloads.add(uri)
+            if type_ == TASK_DEFINED:
+                self._payloads.update(_payloads_of_task(hash_, attributes))
+
+    def _check_payload(self, uri: str) -> None:
+        path = os.path.join(self.storage, uri)
+        digest = hashlib.sha256()
+        self.report.payloads += 1
+        name = os.path.basename(uri)
+        if uri != payload_uri(name):
+            self._problem(path, 0, "an event names a payload by a path that no payload has")
+            return
+        try:
+            with open(path, "rb") as file:
+                while chunk := file.read(_COPY_BYTES):
+                    digest.update(chunk)
+        except OSError as error:
+            self._problem(path, 0, f"a payload that an event names cannot be read: {error.strerror}")
+            return
+        if digest.hexdigest() != name:
+            self._problem(path, 0, "the payload's bytes are not those its name stands for")
+
+
+def _payloads_of_task(function_hash: str | None, attributes: str | None) -> Iterable[str]:
+    """The function's body and the arguments it shares with other tasks; those inline in the event are no files."""
+    if function_hash:
+        yield payload_uri(function_hash)
+    if attributes and '"shared"' in attributes:
+        for shared in json.loads(attributes).get("shared", ()):
+            if isinstance(shared, dict) and shared.get("data") is None:
+                yield payload_uri(shared["hash"])
+
+
+def _cut(storage: str, problem: Problem) -> None:
+    """Cut the file at the problem's offset. The copy is durable before the cut."""
+    with translated(storage, "repairing the log"):
+        copy = f"{problem.path}.broken"
+        shutil.copyfile(problem.path, copy)
+        os.chmod(copy, 0o600)
+        fd = os.open(copy, os.O_RDWR)
+        try:
+            datasync(fd)
+        finally:
+            os.close(fd)
+        sync_directory(os.path.dirname(copy))
+        fd = os.open(problem.path, os.O_WRONLY)
+        try:
+            os.ftruncate(fd, problem.offset)
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -1,0 +1,103 @@
+"""`store.json`: what the store is, and what of the log must at least be there. Kept outside the log on purpose."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from wfstore.errors import DamageError, StorageError
+from wfstore.log._files import DIRECTORY_MODE, check_readable, replace_file, sync_directory, translated
+from wfstore.log.segment import FORMAT, log_path, newer_format
+
+WITNESS_FILE = "store.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """The log holds at least `sealed_length` bytes of `segment`; `clean`: its last manager stopped in good order."""
+
+    store_id: str
+    created_at: int
+    format: int = FORMAT
+    epoch: int = 0
+    segment: str = ""
+    sealed_length: int = 0
+    next_seq: int = 1
+    clean: bool = True
+
+
+def witness_path(storage: str) -> str:
+    return os.path.join(storage, WITNESS_FILE)
+
+
+def read_witness(storage: str) -> Witness | None:
+    """None when there is none. Raises DamageError, StorageVersionError, StorageError."""
+    path = witness_path(storage)
+    with translated(storage, "reading store.json"):
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except FileNotFoundError:
+            return None
+    try:
+        values: dict[str, Any] = json.loads(data)
+        if values["format"] > FORMAT:
+            raise newer_format(storage, values["format"])
+        known = {name: values[name] for name in Witness.__dataclass_fields__ if name in values}
+        return Witness(**known)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamageError(storage, path, 0, f"not a store's description: {error}") from error
+
+
+def write_witness(storage: str, witness: Witness) -> None:
+    """Durable and atomic. Raises StorageError."""
+    with translated(storage, "writing store.json"):
+        replace_file(witness_path(storage), (json.dumps(asdict(witness)) + "\n").encode(), durable=True)
+
+
+def ensure_store(storage: str, created_at: int, known_id: str | None = None) -> Witness:
+    """The store's witness; the store is created when it is absent. `known_id`: of a log that lost its store.json."""
+    _make_directories(storage)
+    if (found := read_witness(storage)) is not None:
+        return found
+    witness = Witness(known_id or uuid.uuid4().hex, created_at)
+    draft = f"{witness_path(storage)}.{witness.store_id}.{os.getpid()}.new"
+    with translated(storage, "creating the store"):
+        try:
+            replace_file(draft, (json.dumps(asdict(witness)) + "\n").encode(), durable=False)
+            with open(draft, "rb") as file:
+                os.fsync(file.fileno())
+            # A link refuses to replace: of two creators one wins, and both use its store id.
+            try:
+                os.link(draft, witness_path(storage))
+            except FileExistsError:
+                pass
+        finally:
+            if os.path.exists(draft):
+                os.unlink(draft)
+        sync_directory(storage)
+    found = read_witness(storage)
+    if found is None:
+        raise StorageError(storage, "store.json was created and has vanished again")
+    return found
+
+
+def _make_directories(storage: str) -> None:
+    if os.path.lexists(storage) and not os.path.isdir(storage):
+        raise StorageError(storage, "this is a file, and a store is a directory")
+    with translated(storage, "creating the store"):
+        if not os.path.isdir(log_path(storage)):
+            os.makedirs(os.path.dirname(storage) or "/", exist_ok=True)
+            for path in (storage, log_path(storage)):
+                if not os.path.isdir(path):
+                    os.makedirs(path, DIRECTORY_MODE, exist_ok=True)
+                sync_directory(os.path.dirname(path))
+    check_readable(storage)
+
+
+def stopped(witness: Witness, *, epoch: int, segment: str, length: int, next_seq: int, clean: bool) -> Witness:
+    """The witness of the same store at a later moment."""
+    return replace(witness, epoch=epoch, segment=segment, sealed_length=length, next_seq=next_seq, clean=clean)

@@ -1,0 +1,325 @@
+"""Take an event in. Cannot refuse: whatever was decided happened. Live state and recovery both come through here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+
+from wfstore.model import events as ev
+from wfstore.model.events import Event
+from wfstore.model.payload import PayloadRef
+from wfstore.model.state import State, TaskState, WorkflowState
+from wfstore.model.statuses import (
+    CANCELED,
+    CAUGHT,
+    FAILED,
+    PENDING,
+    RESUMABLE,
+    RETRYING,
+    RUNNING,
+    SKIPPED,
+    SUCCESSFUL,
+)
+from wfstore.model.wire import options_from_json, refs_from_json
+
+
+def apply(state: State, event: Event) -> State:
+    """Fold one event into `state`, in place, and return it. An event without a seq gets the next one."""
+    seq = event.seq or state.seq + 1
+    state.seq = seq
+    if event.type == ev.WORKFLOW_SUBMITTED:
+        _submitted(state, event, seq)
+        return state
+    if event.workflow_id is None:
+        if event.type == ev.CONFIG_SET:
+            state.max_running = event.attribute("max_running_workflows")
+            state.max_pending = event.attribute("max_pending_workflows")
+        elif event.type == ev.MANAGER_STARTED:
+            state.session = event.attribute("session")
+        return state
+    workflow = state.workflows.get(event.workflow_id)
+    if workflow is None:
+        return state
+    workflow.last_seq = seq
+    on_attempt = _ON_TASK.get(event.type)
+    if on_attempt is not None:
+        task = workflow.tasks.get(event.task_id or "")
+        if task is not None:
+            on_attempt(workflow, task, event)
+    elif event.type == ev.TASK_DEFINED:
+        _defined(workflow, event)
+    else:
+        on_workflow = _ON_WORKFLOW.get(event.type)
+        if on_workflow is not None:
+            on_workflow(state, workflow, event)
+    return state
+
+
+def replay(events: Iterable[Event], state: State | None = None) -> State:
+    """The state after `events`, in log order."""
+    state = State() if state is None else state
+    for event in events:
+        apply(state, event)
+    return state
+
+
+# -- the workflow -----------------------------------------------------------------------------------------------------
+
+
+def _submitted(state: State, event: Event, seq: int) -> None:
+    assert event.workflow_id is not None
+    workflow = WorkflowState(event.workflow_id)
+    facts = json.loads(event.attributes or "{}")
+    workflow.name = event.name or ""
+    workflow.metadata = facts.get("metadata", {})
+    workflow.driver = facts.get("driver", {})
+    workflow.output_task = facts["output_task"]
+    workflow.submitted_at = event.ts
+    workflow.first_seq = workflow.last_seq = seq
+    workflow.run = state.deleted.get(event.workflow_id, (0, None))[0]
+    if event.request_id:
+        workflow.requests.add(event.request_id)
+    state.workflows[event.workflow_id] = workflow
+
+
+def _leave(state: State, workflow: WorkflowState) -> None:
+    if workflow.status == RUNNING:
+        state.running -= 1
+    elif workflow.status == PENDING and workflow.workflow_id in state.queue:
+        state.queue.remove(workflow.workflow_id)
+
+
+def _queued(state: State, workflow: WorkflowState, event: Event) -> None:
+    workflow.status = PENDING
+    if event.request_id:
+        workflow.requests.add(event.request_id)
+    state.queue.append(workflow.workflow_id)
+
+
+def _started(state: State, workflow: WorkflowState, event: Event) -> None:
+    _leave(state, workflow)
+    state.running += 1
+    workflow.status = RUNNING
+    workflow.kind = event.kind or "new"
+    workflow.run = event.run or workflow.run + 1
+    workflow.runs += 1
+    workflow.run_started_at = event.ts
+    workflow.started_at = workflow.started_at or event.ts
+    workflow.ended_at = None
+    workflow.error_type = workflow.error_message = workflow.failed_task_id = None
+    if event.request_id:
+        workflow.requests.add(event.request_id)
+    for task in workflow.tasks.values():
+        task.attempt = task.attempt_failed = 0
+
+
+def _end(state: State, workflow: WorkflowState, event: Event, status: str) -> None:
+    if workflow.status == RUNNING and workflow.run_started_at is not None:
+        workflow.runs_us = (workflow.runs_us or 0) + max(0, event.ts - workflow.run_started_at)
+        workflow.ended_at = event.ts
+    _leave(state, workflow)
+    workflow.status = status
+
+
+def _succeeded(state: State, workflow: WorkflowState, event: Event) -> None:
+    _end(state, workflow, event, SUCCESSFUL)
+    if event.hash is not None and event.bytes is not None:
+        workflow.output = PayloadRef(event.hash, event.bytes)
+
+
+def _failed(state: State, workflow: WorkflowState, event: Event) -> None:
+    _end(state, workflow, event, FAILED)
+    workflow.error_type = event.error_type
+    workflow.error_message = event.error_message
+    workflow.failed_task_id = event.attribute("failed_task_id")
+
+
+def _canceled(state: State, workflow: WorkflowState, event: Event) -> None:
+    _end(state, workflow, event, CANCELED)
+    workflow.ended_at = event.ts
+
+
+def _interrupted(state: State, workflow: WorkflowState, event: Event) -> None:
+    _end(state, workflow, event, RESUMABLE)
+
+
+def _metadata_set(state: State, workflow: WorkflowState, event: Event) -> None:
+    workflow.metadata = event.attribute("metadata", {})
+
+
+def _deleted(state: State, workflow: WorkflowState, event: Event) -> None:
+    state.deleted[workflow.workflow_id] = (workflow.run, event.request_id)
+    del state.workflows[workflow.workflow_id]
+
+
+# -- the task ---------------------------------------------------------------------------------------------------------
+
+
+def _defined(workflow: WorkflowState, event: Event) -> None:
+    assert event.task_id is not None
+    task = TaskState(event.task_id, event.name or event.task_id)
+    facts = json.loads(event.attributes or "{}")
+    task.function = facts.get("function", "")
+    task.function_hash = event.hash or ""
+    if event.bytes is not None:
+        task.args = PayloadRef(facts.get("args", ""), event.bytes, event.payload)
+    task.upstream = facts.get("upstream", [])
+    task.kinds = facts.get("kinds") or ["argument"] * len(task.upstream)
+    task.shared = refs_from_json(facts.get("shared", []))
+    task.options = options_from_json(facts.get("options"))
+    task.metadata = facts.get("metadata", {})
+    tasks = workflow.tasks
+    for upstream_id in dict.fromkeys(task.upstream):
+        upstream = tasks[upstream_id]
+        upstream.downstream.append(task.task_id)
+        if not upstream.resolved:
+            task.waiting += 1
+    creator_id = facts.get("creator")
+    if creator_id is not None:
+        task.creator = creator_id
+        creator = tasks[creator_id]
+        creator.created.append(task.task_id)
+        if creator.continued_to == task.task_id:
+            task.root = creator.root
+    tasks[task.task_id] = task
+    base = task.name
+    workflow.counters[base] = workflow.counters.get(base, 0) + 1
+
+
+def resolve(workflow: WorkflowState, task: TaskState) -> None:
+    """The value of `task` is known from here on: for the task it stands for, and for that one's dependents."""
+    task.resolved = True
+    root = workflow.tasks[task.root]
+    if root is not task and root.resolved:
+        return
+    root.resolved = True
+    for task_id in root.downstream:
+        workflow.tasks[task_id].waiting -= 1
+
+
+def _unresolve(workflow: WorkflowState, task: TaskState) -> None:
+    task.resolved = False
+    root = workflow.tasks[task.root]
+    if root is not task and not root.resolved:
+        return
+    root.resolved = False
+    for task_id in root.downstream:
+        workflow.tasks[task_id].waiting += 1
+
+
+def _close_attempt(workflow: WorkflowState, task: TaskState) -> None:
+    task.open_run = None
+    workflow.open_attempts.pop(task.task_id, None)
+
+
+def _attempt_submitted(workflow: WorkflowState, task: TaskState, event: Event) -> None:
+    task.status = PENDING
+    task.open_run = event.run
+    task.open_attempt = task.attempt = event.attempt or 1
+    task.open_started = False
+    task.attempts += 1
+    task.ready_at = task.ready_at or event.ts
+    task.submitted_at = task.submitted_at or event.ts
+    task.ended_at = task.duration_us = task.attempt_started_at = None
+    workflow.open_attempts[task.task_id] = task
+    workflow.attempts += 1
+    if task.attempt > 1:
+        workflow.retries += 1
+
+
+def _attempt_started(workflow: WorkflowState, task: TaskState, event: Event) -> None:
+    task.status = RUNNING
+    task.open_started = True
+    task.attempt_started_at = event.ts_source or event.ts
+    task.started_at = task.started_at or task.attempt_started_at
+
+
+def _attempt_ended(task: TaskState, event: Event) -> None:
+    task.ended_at = event.ts_source or event.ts
+    if task.attempt_started_at is not None:
+        task.duration_us = task.ended_at - task.attempt_started_at
+
+
+def _attempt_succeeded(workflow: WorkflowState, task: TaskState, event: Event) -> None:
+    _close_attempt(workflow, task)
+    _attempt_ended(task, event)
+    task.status = SUCCESSFUL
+    task.error_type = task.error_message = task.error = task.caught = None
+    if event.bytes is not None and event.hash is not None:
+        task.stored = event.payload is not None or event.uri is not None
+        task.output = PayloadRef(event.hash, event.bytes, event.payload)
+        task.output_bytes = event.bytes
+        task.output_seq = event.seq
+        task.output_repr = event.attributes  # parsed when somebody asks: replay has no use for it
+        task.checkpointed = task.stored
+        resolve(workflow, task)
+
+
+def _attempt_failed(workflow: WorkflowState, task: TaskState, event: Event) -> None:
+    _close_attempt(workflow, task)
+    _attempt_ended(task, event)
+    task.status = event.task_status or FAILED
+    task.error_type = event.error_type
+    task.error_message = event.error_message
+    if event.hash is not None and event.bytes is not None:
+        task.error = PayloadRef(event.hash, event.bytes, event.payload)
+    if event.kind not in ("lost", "canceled"):
+        task.attempt_failed += 1
+
+
+def _retry_scheduled(workflow: WorkflowState, task: TaskState, event: Event) -> None:
+    task.status = RETRYING
+
+
+def _continued(workflow: WorkflowState, task: TaskState, event: Event) -> None:
+    task.continued_to = event.attribute("output_task")
+
+
+def _error_caught(workflow: WorkflowState, task: TaskState, event: Event) -> None:
+    task.status = CAUGHT
+    task.error_type = event.error_type
+    task.error_message = event.error_message
+    if event.hash is not None and event.bytes is not None:
+        task.caught = PayloadRef(event.hash, event.bytes, event.payload)
+        task.output_bytes = event.bytes
+    resolve(workflow, task)
+
+
+def _reset(workflow: WorkflowState, task: TaskState, event: Event) -> None:
+    task.status = PENDING
+    root = workflow.tasks[task.root]
+    if task.resolved or root.resolved:
+        _unresolve(workflow, task)
+
+
+def _task_canceled(workflow: WorkflowState, task: TaskState, event: Event) -> None:
+    task.status = CANCELED
+
+
+def _skipped(workflow: WorkflowState, task: TaskState, event: Event) -> None:
+    task.status = SKIPPED
+
+
+_ON_WORKFLOW: dict[str, Callable[[State, WorkflowState, Event], None]] = {
+    ev.WORKFLOW_QUEUED: _queued,
+    ev.WORKFLOW_STARTED: _started,
+    ev.WORKFLOW_SUCCEEDED: _succeeded,
+    ev.WORKFLOW_FAILED: _failed,
+    ev.WORKFLOW_CANCELED: _canceled,
+    ev.WORKFLOW_INTERRUPTED: _interrupted,
+    ev.WORKFLOW_METADATA_SET: _metadata_set,
+    ev.WORKFLOW_DELETED: _deleted,
+}
+
+_ON_TASK: dict[str, Callable[[WorkflowState, TaskState, Event], None]] = {
+    ev.ATTEMPT_SUBMITTED: _attempt_submitted,
+    ev.ATTEMPT_STARTED: _attempt_started,
+    ev.ATTEMPT_SUCCEEDED: _attempt_succeeded,
+    ev.ATTEMPT_FAILED: _attempt_failed,
+    ev.ATTEMPT_RETRY_SCHEDULED: _retry_scheduled,
+    ev.TASK_CONTINUED: _continued,
+    ev.TASK_ERROR_CAUGHT: _error_caught,
+    ev.TASK_RESET: _reset,
+    ev.TASK_CANCELED: _task_canceled,
+    ev.TASK_SKIPPED: _skipped,
+}

@@ -1,0 +1,120 @@
+"""What may be asked of the manager. Commands are plain values; `request_id` makes each of them idempotent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from wfstore.model.dag import DagSpec
+from wfstore.model.payload import PayloadRef
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Run a DAG under an id. An id that exists is resumed, or answered from the store."""
+
+    workflow_id: str
+    dag: DagSpec
+    metadata: Mapping[str, Any] | None = None
+    driver: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on with a workflow that failed or was interrupted."""
+
+    workflow_id: str
+    request_id: str | None = None
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End a workflow that waits, runs or was interrupted, for good."""
+
+    workflow_id: str
+    request_id: str | None = None
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Hide a workflow that neither runs nor waits; its id is free again."""
+
+    workflow_id: str
+    request_id: str | None = None
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """The manager that ran this workflow is gone: its attempts are lost, the workflow can be resumed."""
+
+    workflow_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an attempt runs. Times are microseconds UTC of the worker's clock."""
+
+    started_at: int
+    node_id: str | None = None
+    worker_pid: int | None = None
+    ray_task_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordStarted:
+    """User code of an attempt has begun (reported by itself only when it takes long)."""
+
+    workflow_id: str
+    run: int
+    task_id: str
+    attempt: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How user code ended, as the worker measured it.
+
+    ok: it returned; `output` is what it returned unless `continuation` is set; a payload that was not kept
+    (``checkpoint=False``) has `stored` False.
+    kind: of a failure: app, system, serialization; error: the pickled ``(None, exception)``
+    retryable: the exception is one that the task's ``retry_exceptions`` names
+    place: None when the worker died before it could say
+    ended_at: microseconds UTC; fetch_s, checkpoint_s: seconds spent on arguments and on storing the output
+    """
+
+    ok: bool
+    ended_at: int
+    place: Place | None = None
+    output: PayloadRef | None = None
+    stored: bool = True
+    output_repr: str | None = None
+    continuation: DagSpec | None = None
+    kind: str | None = None
+    retryable: bool = False
+    error_type: str | None = None
+    error_message: str | None = None
+    traceback: str | None = None
+    error: PayloadRef | None = None
+    fetch_s: float | None = None
+    checkpoint_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOutcome:
+    """An attempt ended."""
+
+    workflow_id: str
+    run: int
+    task_id: str
+    attempt: int
+    outcome: Outcome
+
+
+Command = Submit | Resume | Cancel | Delete | Interrupt | RecordStarted | RecordOutcome

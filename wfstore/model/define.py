@@ -1,0 +1,135 @@
+"""Tasks enter a workflow: checks of what was given, ids, and the rows that define them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from wfstore.errors import InvalidCommandError
+from wfstore.model import events as ev
+from wfstore.model.dag import ARGUMENT, DagSpec, TaskOptions, TaskSpec
+from wfstore.model.draft import Draft
+from wfstore.model.events import Event
+from wfstore.model.payload import PayloadRef, payload_uri
+from wfstore.model.statuses import PENDING
+from wfstore.model.wire import dumps, options_to_json, ref_to_json
+
+MAX_ID_LENGTH = 1024
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def check_workflow_id(workflow_id: object) -> None:
+    """Any text of up to 1,024 characters without control characters. Ids never become paths.
+
+    Raises TypeError for what is no text, InvalidCommandError (a ValueError) else.
+    """
+    if not isinstance(workflow_id, str):
+        raise TypeError("workflow_id has to be a string type.")
+    if not workflow_id:
+        raise InvalidCommandError("workflow_id is empty")
+    if len(workflow_id) > MAX_ID_LENGTH:
+        raise InvalidCommandError(
+            f"workflow_id has {len(workflow_id):,} characters ({workflow_id[:40]!r}...); at most {MAX_ID_LENGTH:,} fit"
+        )
+    found = _FORBIDDEN.search(workflow_id)
+    if found:
+        raise InvalidCommandError(f"workflow_id {workflow_id!r} contains {found.group()!r}; use printable characters")
+
+
+def check_metadata(metadata: object) -> None:
+    """User metadata is a dict that JSON can hold. Raises InvalidCommandError (a ValueError) naming the key."""
+    if metadata is None:
+        return
+    if not isinstance(metadata, Mapping):
+        raise InvalidCommandError("metadata must be a dict.")
+    for key, value in metadata.items():
+        try:
+            json.dumps({key: value}, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidCommandError(
+                f"metadata must be JSON serializable, instead, we got '{type(error).__name__}: {error}' "
+                f"under the key {key!r}"
+            ) from None
+
+
+def _task_id(name: str, taken: set[str], counters: dict[str, int]) -> str:
+    count = counters.get(name, 0)
+    task_id = name if count == 0 else f"{name}_{count}"
+    while task_id in taken:
+        count += 1
+        task_id = f"{name}_{count}"
+    counters[name] = count + 1
+    taken.add(task_id)
+    return task_id
+
+
+def effective(options: TaskOptions, parent: TaskOptions | None, is_output: bool) -> TaskOptions:
+    """What a task inherits from the one whose continuation made it: `checkpoint` always, catching only its output.
+
+    Both as ray.workflow had it: a task that is not kept keeps none of its children's outputs either.
+    """
+    if parent is None:
+        return options
+    checkpoint = options.checkpoint
+    if parent.checkpoint is False:
+        checkpoint = False
+    catch = options.catch_exceptions
+    if is_output and catch is None and parent.catch_exceptions:
+        catch = True
+    if checkpoint == options.checkpoint and catch == options.catch_exceptions:
+        return options
+    return replace(options, checkpoint=checkpoint, catch_exceptions=catch)
+
+
+def define(
+    draft: Draft,
+    dag: DagSpec,
+    taken: set[str],
+    counters: dict[str, int],
+    creator: str | None,
+    parent: TaskOptions | None,
+) -> list[tuple[str, TaskSpec]]:
+    """Add a row per task to `draft`; returns (task_id, spec with what it inherits) in the order of the DAG.
+
+    `taken`, `counters`: ids and names in use, changed in place.
+    """
+    specs: list[tuple[str, TaskSpec]] = []
+    for position, given in enumerate(dag.tasks):
+        options = effective(given.options, parent, position == dag.output)
+        spec = given if options is given.options else replace(given, options=options)
+        task_id = _task_id(spec.name, taken, counters)
+        specs.append((task_id, spec))
+        draft.events.append(_row(draft, task_id, spec, [specs[i][0] for i in spec.upstream], creator))
+    return specs
+
+
+def _row(draft: Draft, task_id: str, spec: TaskSpec, upstream: list[str], creator: str | None) -> Event:
+    args: PayloadRef | None = spec.args
+    attributes: dict[str, Any] = {
+        "function": spec.function,
+        "upstream": upstream,
+        "kinds": None if all(kind == ARGUMENT for kind in spec.kinds) else list(spec.kinds),
+        "options": options_to_json(spec.options),
+        "metadata": dict(spec.metadata),
+        "creator": creator,
+        "shared": [ref_to_json(ref) for ref in spec.shared],
+        "args": None if args is None else args.hash,
+    }
+    return Event(
+        ts=draft.now,
+        type=ev.TASK_DEFINED,
+        workflow_id=draft.workflow_id,
+        run=draft.run or None,
+        task_id=task_id,
+        status=PENDING,
+        task_status=PENDING,
+        name=spec.name,
+        hash=spec.function_hash,
+        bytes=None if args is None else args.bytes,
+        uri=None if args is None or args.data is not None else payload_uri(args.hash),
+        attributes=dumps(attributes),
+        payload=None if args is None else args.data,
+    )

@@ -1,0 +1,173 @@
+"""Files of pickled values under ``<storage>/payloads/<hash[:2]>/<hash>``, named by the sha256 of their content.
+
+A file appears under its name whole and durable, or not at all; it is never changed. What a crash can leave behind is a
+``*.tmp`` beside it, which nobody reads. This module does not unpickle, and does not delete.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+
+from wfstore.errors import DamageError, PayloadMissingError, StorageError, StorageFullError
+from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef
+from wfstore.payloads.pickling import hash_of
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+#: macOS: fsync leaves the data in the drive's cache there, this does not.
+_FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+
+
+def _sync(fd: int) -> None:
+    if _FULL_SYNC is None:
+        os.fsync(fd)
+    else:
+        fcntl.fcntl(fd, _FULL_SYNC)
+
+
+class PayloadStore:
+    """The payloads of one storage (a path or ``file://`` URI). Cheap to make, safe to share between threads."""
+
+    def __init__(self, storage: str) -> None:
+        self.storage = storage
+        self._root = os.path.join(storage.removeprefix("file://"), "payloads")
+
+    def put(self, data: bytes) -> PayloadRef:
+        """Small data come back inside the reference and nothing is written; larger data are on disk when this returns.
+
+        Raises StorageFullError, StorageError.
+        """
+        name = hash_of(data)
+        if len(data) <= INLINE_LIMIT_BYTES:
+            return PayloadRef(name, len(data), data)
+        self._keep(name, data)
+        return PayloadRef(name, len(data))
+
+    def put_file(self, data: bytes) -> PayloadRef:
+        """On disk whatever the size. Raises as `put`."""
+        name = hash_of(data)
+        self._keep(name, data)
+        return PayloadRef(name, len(data))
+
+    def get(self, payload: PayloadRef | str) -> bytes:
+        """The bytes, checked against their hash. Raises PayloadMissingError, DamageError, StorageError."""
+        if isinstance(payload, PayloadRef):
+            if payload.data is not None:
+                return payload.data
+            payload = payload.hash
+        try:
+            with open(self.path(payload), "rb", buffering=0) as file:
+                data = file.readall()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise PayloadMissingError(self.storage, f"payload {payload} is not in this store") from error
+        except OSError as error:
+            raise StorageError(self.storage, f"payload {payload} cannot be read: {error}") from error
+        if data is None or hash_of(data) != payload:
+            size = 0 if data is None else len(data)
+            raise DamageError(self.storage, self.uri(payload), 0, f"its {size} bytes do not have the hash in its name")
+        return data
+
+    def exists(self, hash: str) -> bool:
+        """Whether the store holds it; its bytes are not checked."""
+        return os.path.isfile(self.path(hash))
+
+    def path(self, hash: str) -> str:
+        """Where it lies on this machine. Raises PayloadMissingError for what is no sha256."""
+        return os.path.join(os.path.dirname(self._root), *self.uri(hash).split("/"))
+
+    def uri(self, hash: str) -> str:
+        """Where it lies relative to the storage: ``payloads/ab/ab12...``."""
+        if not _HASH.fullmatch(hash):
+            raise PayloadMissingError(self.storage, f"{hash!r} is not the sha256 of a payload")
+        return f"payloads/{hash[:2]}/{hash}"
+
+    def _keep(self, name: str, data: bytes) -> None:
+        path = self.path(name)
+        try:
+            if _size(path) == len(data):
+                # Another writer may have renamed it a moment ago without having synced the directory yet.
+                _sync_directory(os.path.dirname(path))
+            else:
+                _write_durably(path, data)
+        except OSError as error:
+            raise self._storage_error(error, len(data)) from error
+
+    def _storage_error(self, error: OSError, size: int) -> StorageError:
+        if error.errno in _FULL:
+            return StorageFullError(
+                self.storage, f"no space left for a payload of {size} bytes; free some, then resume the workflow"
+            )
+        return StorageError(self.storage, f"a payload of {size} bytes cannot be written: {error}")
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return -1
+
+
+def _write_durably(path: str, data: bytes) -> None:
+    temporary = f"{path}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    try:
+        fd = _create(temporary)
+    except FileNotFoundError:
+        _make_directory(os.path.dirname(path))
+        fd = _create(temporary)
+    try:
+        try:
+            _write_all(fd, data)
+            _sync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except BaseException:
+        _remove(temporary)
+        raise
+    _sync_directory(os.path.dirname(path))
+
+
+def _create(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    # On a nearly full disk write() takes a part and reports no error; the next call does.
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def _make_directory(path: str) -> None:
+    parent = os.path.dirname(path)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        if parent == path:
+            raise
+        _make_directory(parent)
+        _make_directory(path)
+        return
+    _sync_directory(parent)
+
+
+def _sync_directory(path: str) -> None:
+    fd = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _sync(fd)
+    finally:
+        os.close(fd)

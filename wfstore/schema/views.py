@@ -1,0 +1,194 @@
+"""The columns every view promises, declared once: name, DuckDB type, one sentence.
+
+Comments in the database, the reference page and the tests are made from it. What a view is made of is in `queries/`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from wfstore.model.events import Event
+from wfstore.schema.columns import EVENT_SCHEMA
+
+
+class Column(NamedTuple):
+    """`type` is DuckDB's name of it; `text` one sentence for people, with the unit where there is one."""
+
+    name: str
+    type: str
+    text: str
+
+
+_FIELD = "|".join(Event._fields)
+_ENTRY = re.compile(rf"(?:^|; )((?:{_FIELD})(?:, (?:{_FIELD}))*): ", re.MULTILINE)
+_DUCKDB: dict[pa.DataType, str] = {
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.timestamp("us"): "TIMESTAMP",
+    pa.string(): "VARCHAR",
+}
+
+
+def event_sentences() -> dict[str, str]:
+    """Field of `Event` -> its sentence, out of the class's own docstring."""
+    text = "\n".join(line.strip() for line in (Event.__doc__ or "").partition("\n\n")[2].splitlines()).strip()
+    entries = list(_ENTRY.finditer(text))
+    ends = [entry.start() for entry in entries[1:]] + [len(text)]
+    sentences: dict[str, str] = {}
+    for entry, end in zip(entries, ends, strict=True):
+        sentence = " ".join(text[entry.end() : end].split()).rstrip(".")
+        sentences.update(dict.fromkeys(entry.group(1).split(", "), sentence[0].upper() + sentence[1:] + "."))
+    return sentences
+
+
+def _event_columns() -> tuple[Column, ...]:
+    first = ("seq", "partition", "epoch", "ts", "type", "workflow_id", "run", "task_id", "attempt", "status")
+    last = "attributes"
+    between = [name for name in Event._fields if name not in (*first, last, "payload")]
+    texts = event_sentences()
+    types = {field.name: _DUCKDB.get(field.type, "VARCHAR") for field in EVENT_SCHEMA} | {last: "JSON"}
+    return tuple(Column(name, types[name], texts[name]) for name in (*first, *between, last))
+
+
+_ID = Column("workflow_id", "VARCHAR", "Id of the workflow.")
+_TASK = Column("task_id", "VARCHAR", "Id of the task, unique within its workflow.")
+_RUN = Column("run", "INTEGER", "Which execution of the workflow, from 1; a resume starts the next.")
+_AS_OF = Column("as_of_seq", "BIGINT", "The last event that the manager had applied when it said so.")
+
+WORKFLOWS = (
+    _ID,
+    Column("name", "VARCHAR", 'The metadata\'s "name" if that is a string, else the root task\'s name.'),
+    Column("status", "VARCHAR", "RUNNING, PENDING, FAILED, RESUMABLE, CANCELED or SUCCESSFUL."),
+    Column("submitted_at", "TIMESTAMP", "When the manager accepted it, UTC."),
+    Column("started_at", "TIMESTAMP", "When its first run began, UTC."),
+    Column("ended_at", "TIMESTAMP", "When its last run ended or it was canceled, UTC; NULL while a run goes on."),
+    Column("queue_wait_s", "DOUBLE", "Seconds from submission to the beginning of the first run."),
+    Column("duration_s", "DOUBLE", "Seconds its ended runs took, summed; NULL before the first has ended."),
+    Column("elapsed_s", "DOUBLE", "Seconds of wall time from submission to ended_at."),
+    Column("runs", "BIGINT", "How many runs have begun."),
+    Column("tasks", "BIGINT", "How many tasks it has so far; continuations add to them."),
+    Column("tasks_done", "BIGINT", "How many tasks are SUCCESSFUL or CAUGHT."),
+    Column("tasks_failed", "BIGINT", "How many tasks are FAILED."),
+    Column("attempts", "BIGINT", "How many attempts were given to Ray, over all runs."),
+    Column("retries", "BIGINT", "How many attempts were not the first of their task in their run."),
+    Column("output_bytes", "BIGINT", "Size of the pickled output of the workflow, bytes."),
+    Column("total_output_bytes", "BIGINT", "Sizes of the pickled outputs of its tasks, summed, bytes."),
+    Column("error_type", "VARCHAR", "Type of the error that failed it; NULL unless the last decision was to fail it."),
+    Column("error_message", "VARCHAR", "Message of that error."),
+    Column("failed_task_id", "VARCHAR", "The task whose error that was."),
+    Column("metadata", "JSON", "The user's metadata, an object."),
+    Column("submitted_seq", "BIGINT", "Seq of its submission: the order in which workflows were accepted."),
+)
+
+RUNS = (
+    _ID,
+    _RUN,
+    Column("reason", "VARCHAR", "Why it began: new or resume."),
+    Column("started_at", "TIMESTAMP", "When it began, UTC."),
+    Column("ended_at", "TIMESTAMP", "When it ended, UTC; NULL while it goes on."),
+    Column("outcome", "VARCHAR", "SUCCESSFUL, FAILED, CANCELED, RESUMABLE (its manager was lost) or RUNNING."),
+    Column("tasks_run", "BIGINT", "How many tasks had an attempt in it."),
+    Column("tasks_reused", "BIGINT", "How many stored outputs it took over from earlier runs."),
+    Column("attempts", "BIGINT", "How many attempts it gave to Ray."),
+    Column("duration_s", "DOUBLE", "Seconds from its beginning to its end, by the manager's clock."),
+    Column("error_type", "VARCHAR", "Type of the error that failed it."),
+    Column("error_message", "VARCHAR", "Message of that error."),
+)
+
+TASKS = (
+    _ID,
+    _TASK,
+    Column("name", "VARCHAR", "Given or default name without the suffix that makes the id unique."),
+    Column("function", "VARCHAR", "Module and qualified name of its function."),
+    Column("status", "VARCHAR", "PENDING, RUNNING, RETRYING, SUCCESSFUL, FAILED, CAUGHT, CANCELED or SKIPPED."),
+    Column("upstream", "VARCHAR[]", "Ids of the tasks whose outputs it takes, in the order of its arguments."),
+    Column("attempts", "BIGINT", "How many attempts it had, over all runs."),
+    Column("ready_at", "TIMESTAMP", "When its inputs were first complete and it was given to Ray, UTC."),
+    Column("submitted_at", "TIMESTAMP", "When its first attempt was given to Ray, UTC."),
+    Column("started_at", "TIMESTAMP", "When its first attempt began, by the worker's clock, UTC."),
+    Column("ended_at", "TIMESTAMP", "When its last attempt ended, by the worker's clock, UTC; NULL while one goes on."),
+    Column("wait_s", "DOUBLE", "Seconds from ready_at to started_at, from the manager's clock to the worker's."),
+    Column("duration_s", "DOUBLE", "Seconds its last successful attempt took, else its last attempt."),
+    Column("elapsed_s", "DOUBLE", "Seconds of wall time from started_at to ended_at."),
+    Column("output_bytes", "BIGINT", "Size of its pickled output, bytes; NULL for one that returned a continuation."),
+    Column("output_repr", "VARCHAR", "Its output as short text, made by the worker."),
+    Column("checkpointed", "BOOLEAN", "Whether its output was kept."),
+    Column("error_type", "VARCHAR", "Type of its last attempt's error, or of the error it caught."),
+    Column("error_message", "VARCHAR", "Message of that error."),
+    Column("metadata", "JSON", "The user's metadata, an object."),
+    Column("retries", "BIGINT", "How many of its attempts were not the first in their run."),
+    Column("creator", "VARCHAR", "The task whose continuation it belongs to."),
+    Column("options", "JSON", "What the user said about it, as far as it differs from the defaults."),
+    Column("defined_seq", "BIGINT", "Seq of its definition: the order in which tasks came to be."),
+)
+
+ATTEMPTS = (
+    _ID,
+    _RUN,
+    _TASK,
+    Column("attempt", "INTEGER", "Which try, from 1 in each run."),
+    Column("status", "VARCHAR", "PENDING, RUNNING, SUCCESSFUL, FAILED or CANCELED."),
+    Column("kind", "VARCHAR", "How it failed: app, system, oom, timeout, lost, canceled or serialization."),
+    Column("submitted_at", "TIMESTAMP", "When it was given to Ray, UTC."),
+    Column("started_at", "TIMESTAMP", "When user code began, by the worker's clock, UTC."),
+    Column("ended_at", "TIMESTAMP", "When user code ended, by the worker's clock, or it was given up, UTC."),
+    Column("queue_s", "DOUBLE", "Seconds from submitted_at to started_at, from the manager's clock to the worker's."),
+    Column("duration_s", "DOUBLE", "Seconds from started_at to ended_at."),
+    Column("output_bytes", "BIGINT", "Size of its pickled output, bytes."),
+    Column("node_id", "VARCHAR", "Ray's id of the node it ran on."),
+    Column("worker_pid", "INTEGER", "Process id of its worker on that node."),
+    Column("ray_task_id", "VARCHAR", "Ray's id of the task that carried it."),
+    Column("num_cpus", "DOUBLE", "CPUs it asked for."),
+    Column("num_gpus", "DOUBLE", "GPUs it asked for."),
+    Column("error_type", "VARCHAR", "Type of its error."),
+    Column("error_message", "VARCHAR", "Message of its error."),
+    Column("traceback", "VARCHAR", "Traceback of its error, as text."),
+    Column("fetch_s", "DOUBLE", "Seconds spent on getting its arguments."),
+    Column("checkpoint_s", "DOUBLE", "Seconds spent on storing its output."),
+    Column("resources", "JSON", "All it asked of Ray, an object."),
+    Column("submitted_seq", "BIGINT", "Seq of its submission: the order in which attempts were made."),
+)
+
+EDGES = (
+    _ID,
+    Column("upstream_task_id", "VARCHAR", "The task the edge leaves."),
+    Column("task_id", "VARCHAR", "The task the edge enters."),
+    Column(
+        "kind",
+        "VARCHAR",
+        "argument: takes the output as a value; nested: finds it inside a container; continuation: from a task to the "
+        "one whose output becomes its own; created: from a task to the other sources of the continuation it returned.",
+    ),
+)
+
+TASK_STATS = (
+    Column("workflow_name", "VARCHAR", "Name of the workflows."),
+    Column("task_name", "VARCHAR", "Name of the tasks."),
+    Column("n", "BIGINT", "How many tasks were tried at least once."),
+    Column("fail_rate", "DOUBLE", "Share of them that are FAILED or CAUGHT, 0 to 1."),
+    Column("retry_rate", "DOUBLE", "Share of them that needed a second attempt within a run, 0 to 1."),
+    Column("duration_s_p50", "DOUBLE", "Median of their duration_s, seconds."),
+    Column("duration_s_p95", "DOUBLE", "95th percentile of their duration_s, seconds."),
+    Column("duration_s_p99", "DOUBLE", "99th percentile of their duration_s, seconds."),
+    Column("queue_s_p95", "DOUBLE", "95th percentile of their attempts' queue_s, seconds."),
+    Column("output_bytes_p50", "BIGINT", "Median of their output_bytes, bytes."),
+    Column("output_bytes_p99", "BIGINT", "99th percentile of their output_bytes, bytes."),
+    Column("output_bytes_sum", "BIGINT", "Their output_bytes, summed, bytes."),
+)
+
+#: view -> its columns, in the order in which the views can be made.
+VIEWS: dict[str, tuple[Column, ...]] = {
+    "events": _event_columns(),
+    "attempts": ATTEMPTS,
+    "tasks": TASKS,
+    "runs": RUNS,
+    "workflows": WORKFLOWS,
+    "edges": EDGES,
+    "task_stats": TASK_STATS,
+    "live_workflows": (*WORKFLOWS, _AS_OF),
+    "live_tasks": (*TASKS, _AS_OF),
+}

@@ -1,0 +1,201 @@
+"""The functions of ``wfstore.workflow``: each checks what it was given and hands it to the engine's client."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from wfstore import errors
+from wfstore.engine import client
+from wfstore.model.statuses import WorkflowStatus
+
+
+def init(
+    storage: str | os.PathLike[str] | None = None,
+    *,
+    max_running_workflows: int | None = None,
+    max_pending_workflows: int | None = None,
+    namespace: str | None = None,
+) -> None:
+    """Connect to the manager; start Ray and the manager where there are none.
+
+    storage: a path or file:// URI; None joins the running manager, or takes ``$WFSTORE_STORAGE``, then
+        ``$RAY_WORKFLOW_STORAGE``, then a folder under the machine's temporary one (with a warning).
+    max_running_workflows, max_pending_workflows: how many run and wait at a time; None keeps what is set.
+    namespace: the Ray namespace of the manager, ``workflow`` unless given.
+
+    Raises TypeError and ValueError for wrong limits, ValueError for limits that differ from the running manager's,
+    RuntimeError when that manager uses another storage, StorageError when the storage cannot be used.
+    """
+    _check_limit("max_running_workflows", max_running_workflows, 1)
+    _check_limit("max_pending_workflows", max_pending_workflows, 0)
+    client.connect(
+        None if storage is None else os.fspath(storage),
+        namespace=namespace,
+        max_running=max_running_workflows,
+        max_pending=max_pending_workflows,
+    )
+
+
+def _check_limit(name: str, value: object, least: int) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"'{name}' must be None or an integer.")
+    if value < least:
+        raise ValueError(f"'{name}' is {value}; it must be at least {least}.")
+
+
+def run(
+    dag: Any,
+    *args: Any,
+    workflow_id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Run a DAG durably and return its output. `args` and `kwargs` feed its InputNode.
+
+    workflow_id: an id that exists is resumed, or answered from the store; a fresh one is made when None.
+    metadata: a dict that JSON can hold, kept with the workflow.
+
+    Raises WorkflowExecutionError (its cause is the task's own error), WorkflowCancellationError; WorkflowRunningError
+    (a RuntimeError) for an id that runs already; ``queue.Full``; TypeError and ValueError for a wrong DAG, id or
+    metadata.
+    """
+    name = _fresh_id() if workflow_id is None else workflow_id
+    link = client.connect()
+    link.submit(dag, args, kwargs, name, metadata)
+    return link.wait(name)
+
+
+def run_async(
+    dag: Any,
+    *args: Any,
+    workflow_id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """As `run`, returning an ObjectRef of the output once the workflow is in the log."""
+    name = _fresh_id() if workflow_id is None else workflow_id
+    link = client.connect()
+    link.submit(dag, args, kwargs, name, metadata)
+    return link.run_ref(name)
+
+
+def _fresh_id() -> str:
+    return f"{uuid.uuid4()}.{time.time():.9f}"
+
+
+def resume(workflow_id: str) -> Any:
+    """Go on with a workflow that failed or was interrupted, and return its output; finished tasks do not run again.
+
+    Raises WorkflowNotResumableError for an unknown or canceled one, else as `run`.
+    """
+    link = client.connect()
+    link.resume(workflow_id)
+    return link.wait(workflow_id)
+
+
+def resume_async(workflow_id: str) -> Any:
+    """As `resume`, returning an ObjectRef of the output."""
+    link = client.connect()
+    link.resume(workflow_id)
+    return link.run_ref(workflow_id)
+
+
+def resume_all(include_failed: bool = False) -> list[tuple[str, Any]]:
+    """Resume every RESUMABLE workflow (and every FAILED one): [(id, ObjectRef of the output)], those that were running
+    first. One that cannot be resumed is named in a warning and does not stop the others."""
+    link = client.connect()
+    resumed = []
+    for workflow_id in link.call("resumable", include_failed):
+        try:
+            link.resume(workflow_id)
+        except errors.WorkflowError as error:
+            warnings.warn(f"not resumed: {error}", stacklevel=2)
+            continue
+        resumed.append((workflow_id, link.run_ref(workflow_id)))
+    return resumed
+
+
+def cancel(workflow_id: str) -> None:
+    """Cancel a workflow that waits or runs; returns once its status says CANCELED. A finished one stays as it is.
+
+    Raises WorkflowNotFoundError.
+    """
+    client.connect().cancel(workflow_id)
+
+
+def delete(workflow_id: str) -> None:
+    """Delete a workflow that neither runs nor waits; its id is free again.
+
+    Raises WorkflowNotFoundError, WorkflowStillActiveError.
+    """
+    client.connect().delete(workflow_id)
+
+
+def get_status(workflow_id: str) -> WorkflowStatus:
+    """Raises WorkflowNotFoundError."""
+    if not isinstance(workflow_id, str):
+        raise TypeError("workflow_id has to be a string type.")
+    return WorkflowStatus(client.connect().call("status", workflow_id))
+
+
+def list_all(
+    status_filter: str | WorkflowStatus | Iterable[str | WorkflowStatus] | None = None,
+) -> list[tuple[str, WorkflowStatus]]:
+    """[(workflow id, status)] in order of submission; with only the statuses asked for, if any are."""
+    wanted = _statuses(status_filter)
+    found: list[tuple[str, str]] = client.connect().call("statuses")
+    return [(name, WorkflowStatus(status)) for name, status in found if wanted is None or status in wanted]
+
+
+def _statuses(given: Any) -> set[WorkflowStatus] | None:
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return {WorkflowStatus(given)}
+    if not isinstance(given, (set, frozenset, list, tuple)):
+        raise TypeError("status_filter must be WorkflowStatus or a set of WorkflowStatus.")
+    if not all(isinstance(item, str) for item in given):
+        raise TypeError(f"status_filter contains element which is not a type of `WorkflowStatus or str`. {given}")
+    return {WorkflowStatus(item) for item in given}
+
+
+def get_output(workflow_id: str, *, task_id: str | None = None, name: str | None = None) -> Any:
+    """The output of a workflow or, by `task_id` (or `name`, the same), of one of its tasks; waits for one that runs.
+
+    Raises WorkflowNotFoundError for an unknown workflow, OutputNotFoundError for a task that never was,
+    OutputFailedError, OutputCanceledError, OutputNotReadyError, NotCheckpointedError: all of them ValueErrors.
+    """
+    return client.connect().output(workflow_id, _either(task_id, name))
+
+
+def get_output_async(workflow_id: str, *, task_id: str | None = None, name: str | None = None) -> Any:
+    """As `get_output`, returning an ObjectRef."""
+    return client.connect().output_ref(workflow_id, _either(task_id, name))
+
+
+def get_metadata(workflow_id: str, name: str | None = None, *, task_id: str | None = None) -> dict[str, Any]:
+    """What is known now. Of a workflow: status, user_metadata, stats; of a task: task_id, name, task_options,
+    user_metadata, stats. Times are seconds since 1970.
+
+    Raises WorkflowNotFoundError, TaskNotFoundError (both ValueErrors).
+    """
+    try:
+        found: dict[str, Any] = client.connect().call("metadata", workflow_id, _either(task_id, name))
+    except errors.TaskNotFoundError:
+        raise
+    except errors.WorkflowNotFoundError as error:
+        raise errors.WorkflowNotFoundError(workflow_id, f"No such workflow_id '{workflow_id}'") from error
+    return found
+
+
+def _either(task_id: str | None, name: str | None) -> str | None:
+    if task_id is not None and name is not None and task_id != name:
+        raise ValueError(f"task_id={task_id!r} and name={name!r} name different tasks; give one of them")
+    return task_id if task_id is not None else name
