@@ -48,9 +48,7 @@ def deep() -> list[Any]:
     return value
 
 
-@pytest.mark.parametrize(
-    "value", [threading.Lock(), (i for i in ()), ReduceExits(), deep(), {"x": threading.Lock()}]
-)
+@pytest.mark.parametrize("value", [threading.Lock(), (i for i in ()), ReduceExits(), deep(), {"x": threading.Lock()}])
 def test_what_cannot_be_pickled_is_a_type_error_that_names_the_type(value: Any) -> None:
     with pytest.raises(SerializationError, match=type(value).__qualname__) as caught:
         dumps(value)

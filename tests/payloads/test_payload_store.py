@@ -124,9 +124,7 @@ def test_a_failed_write_leaves_nothing(
     assert store.put(BIG).bytes == len(BIG)
 
 
-def test_a_failed_sync_leaves_nothing(
-    store: PayloadStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_sync_leaves_nothing(store: PayloadStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store.put_file(b"a")
     before = files(tmp_path)
 

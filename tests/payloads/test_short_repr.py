@@ -102,7 +102,7 @@ def test_cyclic_and_deep() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        10 ** 100_000,
+        10**100_000,
         "x" * 50_000_000,
         b"x" * 50_000_000,
         memoryview(b"x" * 50_000_000),
@@ -123,9 +123,13 @@ def test_big_values_take_no_time(value: Any) -> None:
     assert len(text) <= 120
 
 
-@given(st.recursive(st.none() | st.text() | st.binary() | st.floats() | st.integers(),
-                    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.frozensets(st.text())),
-       st.integers(min_value=4, max_value=200))
+@given(
+    st.recursive(
+        st.none() | st.text() | st.binary() | st.floats() | st.integers(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.frozensets(st.text()),
+    ),
+    st.integers(min_value=4, max_value=200),
+)
 def test_always_one_short_printable_line(value: Any, limit: int) -> None:
     text = short_repr(value, limit)
     assert len(text) <= limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated
 
 import typer
@@ -19,20 +20,26 @@ def verify(
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check every byte of the store. Exit code 1 when something is wrong."""
-    store = wfstore.open(storage)
-    found = store.verify(repair=repair)
-    problems = [str(problem) for problem in found.problems]
+    """Check every byte of the store.
+
+    Exit code 1 when something is wrong that was not repaired.
+    """
+    found = wfstore.open(storage).verify(repair=repair)
     if as_json:
-        output.document({"ok": found.ok, "problems": problems})
+        output.document({"ok": found.ok, **dataclasses.asdict(found)})
     else:
-        for problem in problems:
+        for problem in found.repaired:
+            print(f"repaired: {text.safe(problem)}")
+        for problem in found.problems:
             print(text.safe(problem))
     if not found.ok:
-        advice = "" if repair else "; --repair settles a torn tail, nothing else"
-        raise RefusedError(f"{len(problems)} problem{'s' * (len(problems) != 1)} found{advice}")
+        count = len(found.problems)
+        settled = sum(problem.repairable for problem in found.problems)
+        advice = f"; `wfstore verify --repair` settles {settled} of them" if settled else ""
+        raise RefusedError(f"{count} problem{'s' * (count != 1)} found{advice}")
     if not as_json:
-        print("ok")
+        checked = f"{text.number(found.events)} events in {text.number(found.segments)} segments"
+        print(f"ok: {checked}, {text.number(found.payloads)} payload files, {text.size(found.bytes)}")
 
 
 def stats(storage: Storage = None, as_json: AsJson = False) -> None:

@@ -14,9 +14,12 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayTaskError, TaskCancelledError
 
 from wfstore.engine.assignment import Assignment, load_outcome
-from wfstore.engine.worker import run_attempt
+from wfstore.engine.worker import attempt
 from wfstore.log import now_us
 from wfstore.model.commands import Outcome
+
+# By reference: Ray pickles a decorated function by value, with all that its module holds.
+_run_attempt = ray.remote(num_returns=2, max_retries=0)(attempt)
 
 AttemptKey = tuple[str, int, str, int]
 
@@ -64,7 +67,7 @@ class TaskExecutor:
             merged = {**order.runtime_env, **options.get("runtime_env", {})}
             options["runtime_env"] = merged
         try:
-            outcome_ref, value_ref = run_attempt.options(**options).remote(job.dumps(), *order.inputs)
+            outcome_ref, value_ref = _run_attempt.options(**options).remote(job.dumps(), *order.inputs)
         except Exception as error:  # Ray refuses options only now, in words of its own
             self._watch(self._refused(key, error))
             return

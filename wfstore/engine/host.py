@@ -11,7 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from wfstore import errors
 from wfstore.engine.manager import WorkflowManagementActor
-from wfstore.log import check_storage, resolve_storage
+from wfstore.log import resolve_storage
 
 NAME = "WorkflowManagementActor"
 NAMESPACE = "workflow"
@@ -38,7 +38,6 @@ def start(storage: str | None, namespace: str, max_running: int | None, max_pend
     Raises the StorageError family.
     """
     path = resolve_storage(storage)
-    check_storage(path)
     context = ray.get_runtime_context()
     runtime_env = dict(context.runtime_env)
     actor = ray.remote(WorkflowManagementActor).options(

@@ -21,7 +21,7 @@ from wfstore.engine.answers import Answer, Delivered, as_read, output_answer, ta
 from wfstore.engine.executor import AttemptKey, TaskExecutor
 from wfstore.engine.orders import Orders, Values
 from wfstore.engine.recovery import Memory, recover
-from wfstore.log import GroupCommit, Lease, boot_id, now_us, remove_lease, write_lease
+from wfstore.log import GroupCommit, now_us, own_lease, remove_lease, write_lease
 from wfstore.model import events as ev
 from wfstore.model.apply import apply
 from wfstore.model.commands import Command, Outcome, Place, RecordOutcome, RecordStarted, Resume
@@ -67,6 +67,7 @@ class WorkflowManagementActor:
         self._to_submit: deque[tuple[str, str, int, int]] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._last_commit: asyncio.Future[int] | None = None
         self._halted: errors.StorageError | None = None
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._keep_lease()), loop.create_task(self._go_on(self._recovered.interrupted))]
@@ -105,8 +106,9 @@ class WorkflowManagementActor:
             return events
         for event in events:
             apply(self._state, event)
+        self._last_commit = self._commits.append(events)
         try:
-            await self._commits.append(events)
+            await self._last_commit
         except errors.StorageError as error:
             self._halt(error)
             raise
@@ -131,7 +133,8 @@ class WorkflowManagementActor:
     async def _durable(self) -> None:
         if self._halted is not None:
             raise self._halted
-        await self._commits.flushed()
+        if self._last_commit is not None and not self._last_commit.done():
+            await asyncio.shield(self._last_commit)
 
     def _halt(self, error: errors.StorageError) -> None:
         """The state is ahead of a log that takes no more: say so to every caller, then leave. Ray starts a new one."""
@@ -286,9 +289,7 @@ class WorkflowManagementActor:
 
     async def _keep_lease(self) -> None:
         while self._halted is None:
-            lease = Lease(
-                os.getpid(), socket.gethostname(), boot_id(), now_us(), self._session, self._recovered.writer.epoch
-            )
+            lease = own_lease(now_us(), self._session, self._recovered.writer.epoch)
             await asyncio.to_thread(write_lease, self._storage, lease)
             await asyncio.sleep(LEASE_EVERY_S)
 

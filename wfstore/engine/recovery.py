@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
+from wfstore.errors import StorageError
 from wfstore.log import LogReader, LogWriter, now_us, open_writer
+from wfstore.log.witness import read_witness
 from wfstore.model import events as ev
 from wfstore.model.apply import apply, replay
 from wfstore.model.commands import Interrupt
@@ -81,6 +83,14 @@ class Recovered:
     interrupted: list[str]
 
 
+def store_id_of(storage: str) -> str:
+    """The id of the store, as its witness gives it."""
+    witness = read_witness(storage)
+    if witness is None:
+        raise StorageError(storage, "store.json is missing; `wfstore verify` says what else is")
+    return witness.store_id
+
+
 def recover(storage: str, session: str, introduction: list[Event]) -> Recovered:
     """Claim the log and replay it. Blocking. Raises the StorageError family.
 
@@ -113,4 +123,4 @@ def recover(storage: str, session: str, introduction: list[Event]) -> Recovered:
             apply(state, event)
         events += caused
     writer.append(events)
-    return Recovered(writer, state, memory, writer.store_id, running + waiting if same_cluster else [])
+    return Recovered(writer, state, memory, store_id_of(storage), running + waiting if same_cluster else [])

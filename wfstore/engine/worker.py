@@ -63,8 +63,7 @@ def _arguments(job: Assignment, inputs: tuple[Any, ...]) -> tuple[tuple[Any, ...
     return load(_bytes(*job.args, job.storage), upstream, shared, ray.put)
 
 
-@ray.remote(num_returns=2, max_retries=0)
-def run_attempt(assignment: bytes, *inputs: Any) -> tuple[bytes, Any]:
+def attempt(assignment: bytes, *inputs: Any) -> tuple[bytes, Any]:
     """(pickled `Outcome`, the value itself when it is too large to travel in the outcome)."""
     job = Assignment.loads(assignment)
     context = ray.get_runtime_context()
@@ -127,9 +126,7 @@ def _retryable(job: Assignment, error: BaseException) -> bool:
     return isinstance(error, tuple(types))
 
 
-def _failed(
-    error: BaseException, kind: str, retryable: bool, place: Place, fetch_s: float | None = None
-) -> Outcome:
+def _failed(error: BaseException, kind: str, retryable: bool, place: Place, fetch_s: float | None = None) -> Outcome:
     text = "".join(traceback.format_exception(error))[-_TRACEBACK_LIMIT:]
     return Outcome(
         False,

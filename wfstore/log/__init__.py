@@ -6,11 +6,12 @@ The bytes are described in docs/reference/on-disk-format.md. Compaction and obje
 from wfstore.log.claim import open_writer
 from wfstore.log.cursor import Cursor
 from wfstore.log.group import GroupCommit
-from wfstore.log.lease import Lease, lease_alive, own_lease, read_lease, remove_lease, write_lease
+from wfstore.log.lease import Lease, boot_id, lease_alive, own_lease, read_lease, remove_lease, write_lease
 from wfstore.log.memory import MemoryLog
 from wfstore.log.reader import LogReader
 from wfstore.log.storage import now_us, resolve_storage
 from wfstore.log.verify import Problem, VerifyReport, verify
+from wfstore.log.witness import check_storage
 from wfstore.log.writer import LogWriter
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "MemoryLog",
     "Problem",
     "VerifyReport",
+    "boot_id",
+    "check_storage",
     "lease_alive",
     "now_us",
     "open_writer",

@@ -8,10 +8,19 @@ from collections.abc import Callable
 from wfstore.errors import DamageError, FencedError
 from wfstore.log import failpoints
 from wfstore.log._files import FILE_MODE, datasync, sync_directory, translated, write_at
-from wfstore.log.segment import Position, Seal, SegmentFile, SegmentHeader, build_header, log_path, parse_name, segment_name
+from wfstore.log.segment import (
+    Position,
+    Seal,
+    SegmentFile,
+    SegmentHeader,
+    build_header,
+    log_path,
+    parse_name,
+    segment_name,
+)
 from wfstore.log.storage import now_us, resolve_storage
 from wfstore.log.survey import Survey, list_names, next_claim_exists, take_survey
-from wfstore.log.witness import ensure_store, read_witness, stopped, write_witness
+from wfstore.log.witness import advanced, ensure_store, read_witness, write_witness
 from wfstore.log.writer import DEFAULT_SEGMENT_BYTES, LogWriter, OpenSegment
 
 
@@ -37,9 +46,7 @@ def open_writer(
             failpoints.hit(failpoints.CLAIM_CREATED)
             segment = _begin(storage, epoch, fd, witness.store_id, created_at, headers, ends)
             length, next_seq = segment.end.offset, segment.end.next_seq
-            claimed = stopped(
-                witness, epoch=epoch, segment=segment.name, length=length, next_seq=next_seq, clean=False
-            )
+            claimed = advanced(witness, epoch, segment.name, length, next_seq, clean=False)
             write_witness(storage, claimed)
         except BaseException:
             os.close(fd)
@@ -115,4 +122,3 @@ def _next_seq(storage: str, survey: Survey, ends: dict[str, Position]) -> int:
         end = ends[segment.name] if segment.seal is None else segment.seal.end
         next_seq = end.next_seq
     return next_seq
-

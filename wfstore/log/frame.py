@@ -34,7 +34,7 @@ class Frame(NamedTuple):
 
 
 class Invalid(NamedTuple):
-    """Why there is no valid frame at `offset`. `missing`: bytes that a longer buffer might bring, 0 when all are here."""
+    """Why there is no valid frame at `offset`. `missing`: bytes a longer buffer might bring, 0 when all are here."""
 
     offset: int
     reason: str
@@ -73,8 +73,8 @@ def parse(buffer: memoryview, offset: int, previous: int | None) -> Frame | Inva
 def is_torn(tail: memoryview, base: int, epoch: int, next_seq: int) -> bool:
     """Whether the bytes from the last valid frame to the end of the file are what one interrupted write leaves.
 
-    tail: those bytes, whose first lies at offset `base` of the file. They must not begin with a valid frame. False means
-    damage: all bytes of a frame are there and differ, or whole frames follow.
+    tail: those bytes, whose first lies at offset `base` of the file. They must not begin with a valid frame. False
+    means damage: all bytes of a frame are there and differ, or whole frames follow.
     """
     bad = parse(tail, 0, None)
     if isinstance(bad, Frame):

@@ -61,8 +61,8 @@ class GroupCommit:
         """Commit the events with the next group; the future gives the seq of the last one once they are durable.
 
         Appends are committed in the order of the calls, each as a whole. Raises TypeError or ValueError at once when a
-        value does not fit its column (nothing of this append is written, others are not touched). The future raises what
-        `LogWriter.append` raises.
+        value does not fit its column (nothing of this append is written, others are not touched). The future raises
+        what `LogWriter.append` raises.
         """
         if self._closed:
             raise StorageError(self._writer.storage, "this group commit is closed")
@@ -106,7 +106,7 @@ class GroupCommit:
         seq = self._durable_seq
         try:
             data = rows[0].data if len(rows) == 1 else b"".join([part.data for part in rows])
-            seq, self._durable_seq = self._writer.commit(Rows(data, sum(part.count for part in rows)))
+            seq, self._durable_seq = self._writer.commit(Rows(data, sum(part.rows for part in rows)))
         except BaseException as raised:  # the thread must go on to tell later callers the same
             error = raised
         try:
@@ -119,7 +119,7 @@ class GroupCommit:
 def _acknowledge(group: list[_Waiting], first_seq: int, error: BaseException | None) -> None:
     seq = first_seq - 1
     for rows, future in group:
-        seq += rows.count
+        seq += rows.rows
         if future.done():
             continue
         if error is None:

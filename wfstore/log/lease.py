@@ -1,4 +1,7 @@
-"""The living manager's mark: a small file, refreshed every few seconds. It may be lost or stale; no decision to write rests on it."""
+"""The living manager's mark: a small file, refreshed every few seconds.
+
+It may be lost or stale: no decision to write rests on it, only what readers show of open workflows.
+"""
 
 from __future__ import annotations
 

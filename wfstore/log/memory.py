@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bisect
 import threading
+import uuid
 from collections.abc import Collection, Iterator, Sequence
 
 import pyarrow as pa
@@ -24,8 +25,9 @@ class MemoryLog:
     def __init__(self, storage: str = "memory", *, _former: MemoryLog | None = None) -> None:
         self.storage = storage
         self._blocks: list[Block] = [] if _former is None else _former._blocks
-        self._shared_lock = threading.Lock() if _former is None else _former._shared_lock
-        self.epoch = 1 if _former is None else _former.epoch + 1
+        self._shared_lock: threading.Lock = threading.Lock() if _former is None else _former._shared_lock
+        self.epoch: int = 1 if _former is None else _former.epoch + 1
+        self.store_id: str = uuid.uuid4().hex if _former is None else _former.store_id
         self._failure: WfstoreError | None = None
         self._lease: Lease | None = None
 
@@ -38,7 +40,7 @@ class MemoryLog:
 
     @property
     def next_seq(self) -> int:
-        return self._blocks[-1].first_seq + self._blocks[-1].count if self._blocks else 1
+        return self._blocks[-1].first_seq + self._blocks[-1].rows if self._blocks else 1
 
     def append(self, events: Sequence[Event]) -> tuple[int, int]:
         """As `LogWriter.append`."""
@@ -50,9 +52,9 @@ class MemoryLog:
             if self._failure is not None:
                 raise self._failure
             first = self.next_seq
-            if rows.count:
-                self._blocks.append(Block(STORED_COLUMNS, self.epoch, first, rows.count, rows.data))
-            return first, first + rows.count - 1
+            if rows.rows:
+                self._blocks.append(Block(STORED_COLUMNS, self.epoch, first, rows.rows, rows.data))
+            return first, first + rows.rows - 1
 
     def close(self) -> None:
         """No further append; what is there can be read."""
@@ -72,7 +74,7 @@ class MemoryLog:
                     break
         if not blocks:
             return table_of([]), cursor
-        return table_of(blocks), Cursor(blocks[-1].first_seq + blocks[-1].count)
+        return table_of(blocks), Cursor(blocks[-1].first_seq + blocks[-1].rows)
 
     def events(self, cursor: Cursor | None = None, columns: Collection[str] | None = None) -> Iterator[Event]:
         """As `LogReader.events`."""
@@ -82,7 +84,7 @@ class MemoryLog:
     def read_range(self, first_seq: int, last_seq: int, columns: Collection[str] | None = None) -> pa.Table:
         """As `LogReader.read_range`."""
         blocks = [
-            block.trimmed(0, max(0, block.first_seq + block.count - 1 - last_seq))
+            block.trimmed(0, max(0, block.first_seq + block.rows - 1 - last_seq))
             for block in self._since(max(1, first_seq))
             if block.first_seq <= last_seq
         ]
@@ -100,7 +102,7 @@ class MemoryLog:
         blocks = list(self._blocks)
         place = max(0, bisect.bisect_right(blocks, seq, key=lambda block: block.first_seq) - 1)
         kept = blocks[place:]
-        if kept and kept[0].first_seq + kept[0].count <= seq:
+        if kept and kept[0].first_seq + kept[0].rows <= seq:
             return kept[1:]
         if kept and kept[0].first_seq < seq:
             kept[0] = kept[0].trimmed(seq - kept[0].first_seq, 0)

@@ -45,10 +45,10 @@ class LogReader:
         self._index: list[tuple[int, str, Position]] = []
 
     def read(self, cursor: Cursor | None = None, max_bytes: int | None = None) -> tuple[pa.Table, Cursor]:
-        """All events since `cursor` (None: since the beginning) as a table of EVENT_SCHEMA, and the cursor to go on from.
+        """All events since `cursor` (None: the beginning) as a table of EVENT_SCHEMA, and the cursor to go on from.
 
-        max_bytes: stop once about so many bytes were read; at least one frame is. Raises DamageError where bytes are not
-        what was written; a torn tail is "not there yet".
+        max_bytes: stop once about so many bytes were read; at least one frame is. Raises DamageError where bytes are
+        not what was written; a torn tail is "not there yet".
         """
         blocks, cursor = self.blocks(cursor, max_bytes)
         return table_of(blocks), cursor
@@ -74,7 +74,7 @@ class LogReader:
                 yield from block.events(columns)
 
     def read_range(self, first_seq: int, last_seq: int, columns: Collection[str] | None = None) -> pa.Table:
-        """The events `first_seq`..`last_seq` (both included), as far as they exist. Columns not in `columns` are null."""
+        """The events `first_seq`..`last_seq`, both included, if they exist. Columns not in `columns` are null."""
         blocks: list[Block] = []
         if first_seq <= last_seq:
             for segment, window in self._walk(Cursor(next_seq=max(1, first_seq))):
@@ -89,9 +89,9 @@ class LogReader:
 
     def _block(self, segment: Segment, window: Window, first: int, last: int = 2**62) -> list[Block]:
         block = window.block(segment.header.columns, segment.epoch, first, last)
-        if not block.count:
+        if not block.rows:
             return []
-        behind = max(0, block.first_seq + block.count - 1 - last)
+        behind = max(0, block.first_seq + block.rows - 1 - last)
         return [block.trimmed(max(0, first - block.first_seq), behind)]
 
     def _walk(self, cursor: Cursor) -> Iterator[tuple[Segment, Window]]:
@@ -119,7 +119,8 @@ class LogReader:
         limit = segment.limit
         if limit is not None and at.offset > limit:
             raise StorageError(
-                self.storage, "what this cursor has read was never acknowledged and does not count; read from the beginning"
+                self.storage,
+                "what this cursor has read was never acknowledged and does not count; read from the beginning",
             )
         with SegmentFile(self.storage, segment.name) as file:
             while True:
@@ -137,7 +138,8 @@ class LogReader:
         start = survey.segments[index + 1].header.start
         if start.next_seq != at.next_seq:
             with SegmentFile(self.storage, survey.segments[index + 1].name) as file:
-                raise file.damage(0, f"begins at seq {start.next_seq}, {at.next_seq} was expected: a segment is missing")
+                reason = f"begins at seq {start.next_seq}, {at.next_seq} was expected: a segment is missing"
+                raise file.damage(0, reason)
         return index + 1, start
 
     def _current_survey(self) -> Survey:

@@ -35,7 +35,8 @@ def resolve_storage(storage: str | os.PathLike[str] | None) -> str:
     if text.lower().startswith("file:"):
         return _from_file_uri(text)
     if _SCHEME.match(text) and "://" in text:
-        raise StorageError(text, "this version reads and writes local filesystems (incl. NFS). Give a path or file:// URI")
+        reason = "this version reads and writes local filesystems (incl. NFS). Give a path or file:// URI"
+        raise StorageError(text, reason)
     return os.path.abspath(os.path.expanduser(text))
 
 

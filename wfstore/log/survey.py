@@ -20,7 +20,7 @@ CLAIM_GRACE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment that counts. `seal`: None while its end is open. `held`: a claim is under way, show nothing new of it."""
+    """A segment that counts. `seal`: None while its end is open. `held`: a claim is under way, nothing new counts."""
 
     name: str
     epoch: int
@@ -85,41 +85,71 @@ def take_survey(
     report: Callable[[DamageError], None] = _raise,
 ) -> Survey:
     """Survey the log. headers: cache by name, filled here. report: what to do about damage; raise it by default."""
-    names = list_names(storage)
     headers = {} if headers is None else headers
-    seals: dict[str, Seal] = {}
-    counting: list[tuple[str, int, SegmentHeader]] = []
-    unsealed: list[str] = []
-    closed_below, newest_has_header, held = 0, True, False
-    for name in reversed(names):
-        epoch, number = parse_name(name) or (0, 0)
-        seal = seals.get(name)
-        if (seal is None and epoch < closed_below) or (seal is not None and seal.length == 0):
+    while True:
+        found: list[DamageError] = []
+        walk = _Walk(storage, list_names(storage), headers, found.append)
+        # A listing made while files are created may show a segment and not the one before it: list again.
+        if any(os.path.exists(log_path(storage, name)) for name in walk.missing):
             continue
-        if seal is None:
-            unsealed.append(name)
-        header, young = _header(storage, name, headers, report)
-        if header is None:
-            if name == names[-1]:
-                newest_has_header, held = False, young and number == 1
-            if seal is not None:
-                report(DamageError(storage, log_path(storage, name), 0, "a sealed segment without a header"))
-            continue
-        for found in header.sealed:
-            seals.setdefault(found.segment, found)
-        if number == 1:
-            closed_below = max(closed_below, epoch)
-        counting.append((name, epoch, header))
-    for seal in seals.values():
-        if seal.length and seal.segment not in names:
-            path = log_path(storage, seal.segment)
+        for error in found:
+            report(error)
+        for name in walk.missing:
+            path = log_path(storage, name)
             report(DamageError(storage, path, 0, "the segment is missing, and a later one counts on it"))
-    top_epoch = (parse_name(names[-1]) or (0, 0))[0] if names else 0
-    segments = tuple(
-        Segment(name, epoch, header, seals.get(name), held and epoch < top_epoch and name not in seals)
-        for name, epoch, header in reversed(counting)
-    )
-    return Survey(names, segments, tuple(reversed(unsealed)), top_epoch, newest_has_header)
+        return walk.survey()
+
+
+class _Walk:
+    """One pass over a listing, from the newest segment to the oldest, so that every seal is known before its segment."""
+
+    def __init__(
+        self,
+        storage: str,
+        names: tuple[str, ...],
+        headers: dict[str, SegmentHeader],
+        report: Callable[[DamageError], None],
+    ) -> None:
+        self._storage, self._names, self._headers, self._report = storage, names, headers, report
+        self._seals: dict[str, Seal] = {}
+        self._counting: list[tuple[str, int, SegmentHeader]] = []
+        self._unsealed: list[str] = []
+        self._closed_below = 0
+        self._settled, self._claim_under_way = True, False
+        for name in reversed(names):
+            self._visit(name)
+        listed = set(names)
+        self.missing = [seal.segment for seal in self._seals.values() if seal.length and seal.segment not in listed]
+
+    def _visit(self, name: str) -> None:
+        epoch, number = parse_name(name) or (0, 0)
+        seal = self._seals.get(name)
+        if (seal is None and epoch < self._closed_below) or (seal is not None and seal.length == 0):
+            return
+        if seal is None:
+            self._unsealed.append(name)
+        header, young = _header(self._storage, name, self._headers, self._report)
+        if header is None:
+            if name == self._names[-1]:
+                self._settled, self._claim_under_way = False, young and number == 1
+            if seal is not None:
+                path = log_path(self._storage, name)
+                self._report(DamageError(self._storage, path, 0, "a sealed segment without a header"))
+            return
+        for found in header.sealed:
+            self._seals.setdefault(found.segment, found)
+        if number == 1:
+            self._closed_below = max(self._closed_below, epoch)
+        self._counting.append((name, epoch, header))
+
+    def survey(self) -> Survey:
+        top_epoch = (parse_name(self._names[-1]) or (0, 0))[0] if self._names else 0
+        segments = []
+        for name, epoch, header in reversed(self._counting):
+            seal = self._seals.get(name)
+            held = self._claim_under_way and seal is None and epoch < top_epoch
+            segments.append(Segment(name, epoch, header, seal, held))
+        return Survey(self._names, tuple(segments), tuple(reversed(self._unsealed)), top_epoch, self._settled)
 
 
 def _header(

@@ -180,7 +180,7 @@ class _Check:
             values = block.values(("type", "uri", "hash", "attributes"))
         except ValueError as error:
             raise file.damage(at.offset, f"rows that cannot be read: {error}") from error
-        self.report.events += block.count
+        self.report.events += block.rows
         columns: list[Iterable[Any]] = [values.get(name, ()) for name in ("type", "uri", "hash", "attributes")]
         for type_, uri, hash_, attributes in zip(*columns, strict=False):
             if uri:

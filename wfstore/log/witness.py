@@ -13,6 +13,7 @@ from wfstore.log._files import DIRECTORY_MODE, check_readable, replace_file, syn
 from wfstore.log.segment import FORMAT, log_path, newer_format
 
 WITNESS_FILE = "store.json"
+_NOT_A_DIRECTORY = "this is a file, and a store is a directory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,22 @@ def write_witness(storage: str, witness: Witness) -> None:
         replace_file(witness_path(storage), (json.dumps(asdict(witness)) + "\n").encode(), durable=True)
 
 
+def check_storage(storage: str) -> None:
+    """Raises what `open_writer` would say about a path that cannot be written as a store. Creates nothing.
+
+    Raises StorageError (a file, no permission, read-only), StorageVersionError, DamageError.
+    """
+    path = storage
+    while not os.path.lexists(path) and os.path.dirname(path) != path:
+        path = os.path.dirname(path)
+    if not os.path.isdir(path):
+        raise StorageError(storage, _NOT_A_DIRECTORY if path == storage else f"{path} is a file, not a directory")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StorageError(storage, f"{path} cannot be written by this user. Name another storage")
+    if path == storage:
+        read_witness(storage)
+
+
 def ensure_store(storage: str, created_at: int, known_id: str | None = None) -> Witness:
     """The store's witness; the store is created when it is absent. `known_id`: of a log that lost its store.json."""
     _make_directories(storage)
@@ -87,7 +104,7 @@ def ensure_store(storage: str, created_at: int, known_id: str | None = None) -> 
 
 def _make_directories(storage: str) -> None:
     if os.path.lexists(storage) and not os.path.isdir(storage):
-        raise StorageError(storage, "this is a file, and a store is a directory")
+        raise StorageError(storage, _NOT_A_DIRECTORY)
     with translated(storage, "creating the store"):
         if not os.path.isdir(log_path(storage)):
             os.makedirs(os.path.dirname(storage) or "/", exist_ok=True)
@@ -98,6 +115,6 @@ def _make_directories(storage: str) -> None:
     check_readable(storage)
 
 
-def stopped(witness: Witness, *, epoch: int, segment: str, length: int, next_seq: int, clean: bool) -> Witness:
+def advanced(witness: Witness, epoch: int, segment: str, length: int, next_seq: int, *, clean: bool) -> Witness:
     """The witness of the same store at a later moment."""
     return replace(witness, epoch=epoch, segment=segment, sealed_length=length, next_seq=next_seq, clean=clean)

@@ -18,7 +18,7 @@ from wfstore.log._files import FILE_MODE, datasync, storage_error, sync_director
 from wfstore.log.segment import Position, Seal, build_header, log_path, segment_name
 from wfstore.log.storage import now_us
 from wfstore.log.survey import next_claim_exists
-from wfstore.log.witness import Witness, stopped, write_witness
+from wfstore.log.witness import Witness, advanced, write_witness
 from wfstore.model.events import Event
 from wfstore.schema.rows import Rows, pack
 
@@ -62,6 +62,11 @@ class LogWriter:
         self._rival = log_path(storage, segment_name(segment.epoch + 1, 1))
 
     @property
+    def store_id(self) -> str:
+        """Identity of the store, whatever path it is reached by."""
+        return self._witness.store_id
+
+    @property
     def next_seq(self) -> int:
         return self._segment.end.next_seq
 
@@ -81,11 +86,11 @@ class LogWriter:
             raise ValueError(f"one commit holds at most {frame.MAX_BODY_BYTES} bytes, this one has {len(rows.data)}")
         with self._lock, self._failing_for_ever():
             first = self.next_seq
-            if rows.count:
+            if rows.rows:
                 if self._segment.end.offset >= self._segment_bytes:
                     self._rotate()
                 self._write(rows, first)
-            return first, first + rows.count - 1
+            return first, first + rows.rows - 1
 
     def close(self) -> None:
         """Leave in good order: no further append; store.json says how long the log is. Safe to call again."""
@@ -120,7 +125,7 @@ class LogWriter:
 
     def _write(self, rows: Rows, first: int) -> None:
         segment = self._segment
-        data, crc = frame.build(frame.EVENT_MAGIC, rows.data, self.epoch, rows.count, first, segment.end.crc)
+        data, crc = frame.build(frame.EVENT_MAGIC, rows.data, self.epoch, rows.rows, first, segment.end.crc)
         failpoints.hit(failpoints.APPEND_BEFORE_WRITE)
         offset = segment.end.offset
         if failpoints.armed(failpoints.APPEND_HALF_WRITTEN):
@@ -132,7 +137,7 @@ class LogWriter:
         failpoints.hit(failpoints.APPEND_SYNCED)
         self._check_fence()
         failpoints.hit(failpoints.APPEND_CHECKED)
-        segment.end = Position(offset + len(data), crc, first + rows.count)
+        segment.end = Position(offset + len(data), crc, first + rows.rows)
 
     def _check_fence(self) -> None:
         """After fdatasync and before the acknowledgement: either we see the claim, or the claimant sees our frame."""
@@ -140,9 +145,8 @@ class LogWriter:
             os.stat(self._rival)
         except FileNotFoundError:
             return
-        raise FencedError(
-            self.storage, f"epoch {self.epoch + 1} was claimed: another manager writes this log, and epoch {self.epoch} may not"
-        )
+        reason = f"epoch {self.epoch + 1} was claimed: another manager writes this log, and epoch {self.epoch} may not"
+        raise FencedError(self.storage, reason)
 
     def _rotate(self) -> None:
         old = self._segment
@@ -171,10 +175,8 @@ class LogWriter:
         if next_claim_exists(self.storage, self.epoch):
             return
         end = self._segment.end
-        self._witness = stopped(
-            self._witness, epoch=self.epoch, segment=self._segment.name, length=end.offset, next_seq=end.next_seq, clean=True
-        )
-        write_witness(self.storage, self._witness)
+        name = self._segment.name
+        write_witness(self.storage, advanced(self._witness, self.epoch, name, end.offset, end.next_seq, clean=True))
 
 
 class _ClosedError(StorageError):

@@ -75,7 +75,7 @@ class _Short(reprlib.Repr):
             inner = self._items(tuple.__iter__(x), tuple.__len__(x), level)
             return _wrapped(name, tuple, x, "(", inner + ("," if tuple.__len__(x) == 1 else ""), ")")
         if isinstance(x, set | frozenset) and own in _CONTAINER_REPRS:
-            kind = set if isinstance(x, set) else frozenset
+            kind: Any = set if isinstance(x, set) else frozenset
             return _wrapped(name, set, x, "{", self._items(kind.__iter__(x), kind.__len__(x), level), "}")
         return ""
 

@@ -5,7 +5,7 @@ It knows nothing of files. How a row is kept in a segment is `wfstore.schema.row
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -44,7 +44,9 @@ def encode(events: Sequence[Event], first_seq: int, epoch: int) -> pa.RecordBatc
     return from_columns(dict(zip(_NAMES, columns, strict=True)), count)
 
 
-def from_columns(columns: dict[str, Iterable[Any]], count: int, wanted: Collection[str] | None = None) -> pa.RecordBatch:
+def from_columns(
+    columns: Mapping[str, Iterable[Any]], count: int, wanted: Collection[str] | None = None
+) -> pa.RecordBatch:
     """Columns of plain values (times as integers) as a record batch of `EVENT_SCHEMA` in its order.
 
     Unknown names are left out, missing ones are null, and so are those not `wanted`.
@@ -70,7 +72,7 @@ def to_events(data: pa.Table | pa.RecordBatch, columns: Collection[str] | None =
         yield from events_of(values, part.num_rows)
 
 
-def events_of(columns: dict[str, Iterable[Any]], count: int) -> Iterator[Event]:
+def events_of(columns: Mapping[str, Iterable[Any]], count: int) -> Iterator[Event]:
     """Columns of plain values as `count` events; a missing column keeps the default of its field."""
     defaults = Event._field_defaults
     ordered = [columns.get(name, repeat(defaults[name], count)) for name in _NAMES]
@@ -86,7 +88,7 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
 
 
 def conform(table: pa.Table) -> pa.Table:
-    """A table of an older or a newer version, brought to `EVENT_SCHEMA`: missing columns null, unknown ones left out."""
+    """An older or newer version's table brought to `EVENT_SCHEMA`: missing columns null, unknown ones left out."""
     if table.schema.equals(EVENT_SCHEMA):
         return table
     present = set(table.column_names)

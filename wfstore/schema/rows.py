@@ -33,10 +33,10 @@ _EXPECTED = {name: _expected(EVENT_SCHEMA.field(name).type) for name in STORED_C
 
 
 class Rows(NamedTuple):
-    """Packed rows: `data` and how many there are."""
+    """Packed rows and how many there are."""
 
     data: bytes
-    count: int
+    rows: int
 
 
 def pack(events: Iterable[Event]) -> Rows:
@@ -84,13 +84,13 @@ def unpack(data: bytes, count: int) -> Sequence[tuple[Any, ...]]:
 class Block(NamedTuple):
     """Consecutive rows of one segment: their bytes, the columns they hold, and what the log knows about them.
 
-    first_seq, count: of all rows in `data`; skip, drop: rows at its start and end that were not asked for
+    first_seq, rows: of all rows in `data`; skip, drop: rows at its start and end that were not asked for
     """
 
     columns: tuple[str, ...]
     epoch: int
     first_seq: int
-    count: int
+    rows: int
     data: bytes
     skip: int = 0
     drop: int = 0
@@ -102,14 +102,15 @@ class Block(NamedTuple):
     @property
     def kept(self) -> int:
         """Rows left after trimming."""
-        return self.count - self.skip - self.drop
+        return self.rows - self.skip - self.drop
 
     def values(self, wanted: Collection[str] | None = None) -> dict[str, Iterable[Any]]:
         """Column name -> values, unknown columns included; restricted to `wanted`."""
-        rows = unpack(self.data, self.count)
-        if self.kept < self.count:
-            rows = rows[self.skip : self.count - self.drop]
-        columns = dict(zip(self.columns, zip(*rows, strict=True), strict=True))
+        rows = unpack(self.data, self.rows)
+        if self.kept < self.rows:
+            rows = rows[self.skip : self.rows - self.drop]
+        cells = zip(*rows, strict=True) if rows else ((),) * len(self.columns)
+        columns = dict(zip(self.columns, cells, strict=True))
         first = self.first_seq + self.skip
         values: dict[str, Iterable[Any]] = {"seq": range(first, first + self.kept), **columns}
         values["epoch"] = (self.epoch,) * self.kept

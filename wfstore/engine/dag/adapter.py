@@ -31,9 +31,7 @@ def read(node: DAGNode) -> RayCall:
     """Raises TypeError for a node that is no plain function call."""
     if type(node) is not FunctionNode:
         raise TypeError(f"Unsupported DAG node: {describe(node)}")
-    return RayCall(
-        node.get_stable_uuid(), node._body, tuple(node.get_args()), node.get_kwargs(), node.get_options()
-    )
+    return RayCall(node.get_stable_uuid(), node._body, tuple(node.get_args()), node.get_kwargs(), node.get_options())
 
 
 def key_of(node: DAGNode) -> str:
@@ -71,7 +69,7 @@ class InputValues:
     def __init__(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> None:
         self._args = args
         self._kwargs = dict(kwargs or {})
-        self._whole = args[0] if len(args) == 1 and not self._kwargs else DAGInputData(*args, **self._kwargs)
+        self._whole = args[0] if len(args) == 1 and not self._kwargs else _everything(args, self._kwargs)
 
     def of(self, node: Any) -> Any:
         """Raises TypeError when run() was not given what the node stands for."""
@@ -100,10 +98,15 @@ class InputValues:
         return f"given were {len(self._args)} positional ones and {sorted(self._kwargs)}"
 
 
+def _everything(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> DAGInputData:
+    return DAGInputData(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+
 def with_name(function: RemoteFunction, name: str) -> RemoteFunction:
     """The same remote function with another default name; the one given is left as it is."""
-    node = function.bind()
-    return ray.remote(**{**node.get_options(), "name": name})(node._body)
+    node: FunctionNode = function.bind()  # type: ignore[no-untyped-call]
+    renamed: RemoteFunction = ray.remote(**{**node.get_options(), "name": name})(node._body)
+    return renamed
 
 
 def option_problem(key: str, value: Any) -> str | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from wfstore.engine.dag import adapter
-from wfstore.engine.dag.options import NOTHING_SAID, VALID, WorkflowOptions
+from wfstore.engine.dag.options import VALID, WorkflowOptions
 from wfstore.engine.dag.walk import post_order
 
 P = ParamSpec("P")
@@ -27,7 +27,7 @@ class TaskDef(Generic[P, R]):
     """
 
     function: Callable[P, R]
-    settings: WorkflowOptions = NOTHING_SAID
+    settings: WorkflowOptions = field(default_factory=WorkflowOptions)
     ray_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -49,9 +49,7 @@ class TaskDef(Generic[P, R]):
         """The same function with other options, layered per key. Raises ValueError naming a wrong one."""
         own = {key: value for key, value in options.items() if key in VALID}
         rays = {key: value for key, value in options.items() if key not in VALID}
-        return TaskDef(
-            self.function, self.settings.updated(**own), {**self.ray_options, **_checked_ray_options(rays)}
-        )
+        return TaskDef(self.function, self.settings.updated(**own), {**self.ray_options, **_checked_ray_options(rays)})
 
     def with_settings(self, settings: Mapping[str, Any]) -> TaskDef[P, R]:
         """What ``@workflow.options(...)`` above it makes."""

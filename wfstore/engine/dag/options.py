@@ -45,9 +45,7 @@ class WorkflowOptions(Mapping[str, Any]):
         **unknown: Any,
     ) -> None:
         if unknown:
-            raise ValueError(
-                f"Invalid option keywords {set(unknown)} for workflow tasks. Valid ones are {set(VALID)}."
-            )
+            raise ValueError(f"Invalid option keywords {set(unknown)} for workflow tasks. Valid ones are {set(VALID)}.")
         if name is not None and task_id is not None and name != task_id:
             raise ValueError(f"name {name!r} and task_id {task_id!r} mean the same; give one of them")
         self.name = _checked_name(task_id if name is None else name)
@@ -87,6 +85,11 @@ class WorkflowOptions(Mapping[str, Any]):
             changes["name"] = changes.pop("task_id")
         return WorkflowOptions(**{**self.given(), **changes})
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WorkflowOptions) and self.given() == other.given()
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.given(),)
 
@@ -110,12 +113,6 @@ class CarriedName(str):
         return CarriedName, (self.options,)
 
 
-#: The public name.
-options = WorkflowOptions
-
-NOTHING_SAID = WorkflowOptions()
-
-
 def carried(ray_options: Mapping[str, Any]) -> WorkflowOptions:
     """The workflow options among Ray's."""
     name = ray_options.get("name")
@@ -136,3 +133,9 @@ def _checked_flag(key: str, value: object) -> bool | None:
     if value is not None and not isinstance(value, bool):
         raise ValueError(f"{key} must be True, False or None, not {value!r}")
     return value
+
+
+#: The public name.
+options = WorkflowOptions
+
+NOTHING_SAID = WorkflowOptions()

@@ -1,0 +1,112 @@
+"""What all verbs share: exit codes, pipes, start-up, no Ray, and a reference page that knows them all."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from wfstore.cli import reference
+
+ROOT = Path(__file__).parents[2]
+READ = [
+    ["ls"],
+    ["show", "good"],
+    ["history", "good"],
+    ["tail"],
+    ["sql", "SELECT count(*) FROM tasks"],
+    ["report"],
+    ["verify"],
+    ["stats"],
+]
+
+
+def test_the_reference_page_is_what_the_commands_say() -> None:
+    written = (ROOT / "docs/reference/cli.md").read_text()
+    again = "python -m wfstore.cli.reference > docs/reference/cli.md"
+    assert written == reference.page(), f"docs/reference/cli.md is stale; run: {again}"
+
+
+def test_every_verb_has_help_and_storage_and_json(wfstore: Command) -> None:
+    texts = dict(reference.help_texts())
+    verbs = "ls show history tail sql report demo resume cancel delete verify stats"
+    assert list(texts) == verbs.split()
+    for verb, help_text in texts.items():
+        assert "--storage URI" in help_text, verb
+        assert "--json" in help_text, verb
+        assert wfstore(verb, "--help").code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["nope"], ["ls", "--nope"], ["show"], ["ls", "--status", "X"], ["ls", "--since", "?"]]
+)
+def test_wrong_usage_is_2(wfstore: Command, arguments: list[str]) -> None:
+    assert wfstore(*arguments).code == 2
+
+
+def test_version(wfstore: Command) -> None:
+    assert wfstore("--version").out.startswith("wfstore 0.")
+
+
+@pytest.mark.parametrize("arguments", READ, ids=lambda arguments: arguments[0])
+def test_a_store_that_is_not_there_is_one_line(wfstore: Command, tmp_path: Path, arguments: list[str]) -> None:
+    answer = wfstore(*arguments, "--storage", str(tmp_path / "none"))
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("wfstore: ")
+    assert "none" in answer.err
+    assert answer.err.count("\n") == 1
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("arguments", READ, ids=lambda arguments: arguments[0])
+def test_reading_imports_no_ray_and_json_is_json(store: str, arguments: list[str]) -> None:
+    code = (
+        "import sys; from wfstore.cli.app import run; code = run(sys.argv[1:]); "
+        "assert 'ray' not in sys.modules, 'ray was imported'; sys.exit(code)"
+    )
+    command = [sys.executable, "-c", code, *arguments, "--storage", store, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    for document in done.stdout.splitlines() if arguments[0] == "tail" else [done.stdout]:
+        json.loads(document)
+
+
+def test_a_reader_that_leaves_is_no_error(store: str) -> None:
+    command = f"{sys.executable} -m wfstore tail -n 100000 --storage '{store}' | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT)
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+
+
+def test_tables_fit_the_terminal_and_lose_nothing_in_a_pipe(store: str) -> None:
+    command = [sys.executable, "-m", "wfstore", "ls", "--storage", store]
+    piped = subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout
+    assert "ValueError: first line" in piped
+
+    shown = on_terminal(command, columns=70)
+    assert all(len(line) <= 70 for line in shown.splitlines())
+    assert "good" in shown
+    assert "SUCCESSFUL" in shown
+
+
+def on_terminal(command: list[str], columns: int) -> str:
+    """What the command writes to a terminal of that width, without colours."""
+    above, below = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "dumb"}
+    process = subprocess.Popen(command, stdout=below, stderr=below, stdin=below, env=environment, cwd=ROOT)
+    os.close(below)
+    written = b""
+    try:
+        while chunk := os.read(above, 65536):
+            written += chunk
+    except OSError:  # Linux says EIO at the end of a terminal
+        pass
+    os.close(above)
+    assert process.wait(timeout=30) == 0
+    return written.decode().replace("\r\n", "\n")

@@ -1,0 +1,249 @@
+"""Torn tails are "not there yet", damage is an error with file and offset, and no damaged byte becomes a row."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.log.events import FULL, plain, plains, stamped
+from wfstore.errors import DamageError, WfstoreError
+from wfstore.log import LogReader, open_writer, verify
+from wfstore.model.events import Event
+
+NEWEST = "seg-00000001-000001.wfl"
+
+
+def make(path: Path, commits: int = 4, *, claims: int = 1) -> tuple[Path, list[Event]]:
+    """A store of `claims` epochs with `commits` each, and its events."""
+    events: list[Event] = []
+    for _ in range(claims):
+        writer = open_writer(str(path))
+        for number in range(commits):
+            new = plains(number, number % 3 + 1) if number else [FULL]
+            first, _ = writer.append(new)
+            events += stamped(new, first, writer.epoch)
+        writer.close()
+    return path, events
+
+
+def outcome(store: Path) -> list[Event] | DamageError:
+    try:
+        return list(LogReader(str(store)).events())
+    except DamageError as error:
+        return error
+
+
+def test_truncation_at_every_byte_gives_a_prefix_of_whole_commits(tmp_path: Path) -> None:
+    store, events = make(tmp_path / "store")
+    segment = store / "log" / NEWEST
+    data = segment.read_bytes()
+    prefixes = [events[:n] for n in (0, 1, 3, 6, 7)]
+    longest = 0
+    for length in range(len(data) + 1):
+        segment.write_bytes(data[:length])
+        found = outcome(store)
+        assert found in prefixes, length
+        assert len(found) >= longest, length  # type: ignore[arg-type]
+        longest = len(found)  # type: ignore[arg-type]
+    assert longest == len(events)
+
+
+@pytest.mark.parametrize("claims", [1, 2])
+def test_no_flipped_bit_becomes_a_wrong_row(tmp_path: Path, claims: int) -> None:
+    store, events = make(tmp_path / "store", claims=claims)
+    chance = random.Random(7)
+    raised = 0
+    for segment in sorted((store / "log").iterdir()):
+        data = segment.read_bytes()
+        for bit in chance.sample(range(len(data) * 8), 700):
+            broken = bytearray(data)
+            broken[bit // 8] ^= 1 << bit % 8
+            segment.write_bytes(broken)
+            found = outcome(store)
+            if isinstance(found, DamageError):
+                raised += 1
+                assert Path(found.path) == segment
+                assert 0 <= found.offset <= bit // 8
+            else:
+                assert found == events[: len(found)], bit
+        segment.write_bytes(data)
+    # What does not raise is a flip in the last frame that looks like an interrupted write.
+    assert raised > 1300 * claims / 2
+
+
+def test_zeroed_sectors_at_the_end_are_a_torn_tail(tmp_path: Path) -> None:
+    store, events = make(tmp_path / "store")
+    segment = store / "log" / NEWEST
+    with segment.open("ab") as file:
+        file.write(bytes(8192))
+    assert outcome(store) == events
+
+
+def test_a_frame_after_a_bad_one_makes_it_damage(tmp_path: Path) -> None:
+    store, _ = make(tmp_path / "store")
+    segment = store / "log" / NEWEST
+    data = bytearray(segment.read_bytes())
+    at = data.index(b"\xf5WFE")
+    data[at : at + 600] = bytes(600)
+    segment.write_bytes(data)
+    found = outcome(store)
+    assert isinstance(found, DamageError)
+    assert found.offset == at
+
+
+def test_repeated_dropped_and_swapped_frames_are_damage(tmp_path: Path) -> None:
+    store, _ = make(tmp_path / "store")
+    segment = store / "log" / NEWEST
+    data = segment.read_bytes()
+    starts = [i for i in range(len(data)) if data[i : i + 4] == b"\xf5WFE"] + [len(data)]
+    head, frames = data[: starts[0]], [data[a:b] for a, b in zip(starts, starts[1:], strict=False)]
+    for order in ([0, 1, 1, 2, 3], [0, 2, 3], [0, 2, 1, 3], [1, 2, 3], [0, 1, 2, 3, 3]):
+        segment.write_bytes(head + b"".join(frames[i] for i in order))
+        assert isinstance(outcome(store), DamageError), order
+
+
+def test_a_sealed_segment_that_is_cut_or_gone_is_damage(tmp_path: Path) -> None:
+    store, _ = make(tmp_path / "store", claims=2)
+    segment = store / "log" / NEWEST
+    data = segment.read_bytes()
+    segment.write_bytes(data[:-1])
+    found = outcome(store)
+    assert isinstance(found, DamageError)
+    assert (Path(found.path), found.offset) == (segment, len(data) - 1)
+    segment.unlink()
+    found = outcome(store)
+    assert isinstance(found, DamageError)
+    assert "missing" in str(found)
+
+
+def test_a_damaged_log_is_not_claimed(tmp_path: Path) -> None:
+    store, _ = make(tmp_path / "store")
+    segment = store / "log" / NEWEST
+    data = bytearray(segment.read_bytes())
+    data[data.index(b"\xf5WFE") + 50] ^= 1
+    segment.write_bytes(data)
+    with pytest.raises(DamageError):
+        open_writer(str(store))
+    assert [path.name for path in (store / "log").iterdir()] == [NEWEST]
+
+
+def test_the_next_writer_goes_on_behind_a_torn_tail(tmp_path: Path) -> None:
+    store, events = make(tmp_path / "store")
+    segment = store / "log" / NEWEST
+    with segment.open("r+b") as file:
+        file.truncate(segment.stat().st_size - 3)
+    writer = open_writer(str(store))
+    kept = events[:-1]
+    assert writer.next_seq == len(kept) + 1
+    writer.append([plain(99)])
+    assert outcome(store) == [*kept, *stamped([plain(99)], len(kept) + 1, 2)]
+    writer.close()
+    assert verify(str(store)).ok
+
+
+def test_repair_cuts_a_torn_tail_only_and_keeps_a_copy(tmp_path: Path) -> None:
+    store, events = make(tmp_path / "store")
+    segment = store / "log" / NEWEST
+    whole = segment.stat().st_size
+    with segment.open("ab") as file:
+        file.write(b"\xf5WFE torn")
+    report = verify(str(store))
+    assert [(Path(p.path), p.offset, p.repairable) for p in report.problems] == [(segment, whole, True)]
+    assert segment.stat().st_size > whole
+    torn = segment.read_bytes()
+    report = verify(str(store), repair=True)
+    assert report.ok
+    assert len(report.repaired) == 1
+    assert segment.stat().st_size == whole
+    assert segment.with_name(f"{NEWEST}.broken").read_bytes() == torn
+    assert verify(str(store)).ok
+    assert outcome(store) == events
+
+
+def test_repair_does_not_touch_damage(tmp_path: Path) -> None:
+    store, _ = make(tmp_path / "store", claims=2)
+    segment = store / "log" / NEWEST
+    data = bytearray(segment.read_bytes())
+    data[-5] ^= 4
+    segment.write_bytes(data)
+    report = verify(str(store), repair=True)
+    assert not report.ok
+    assert not report.repaired
+    assert [(Path(p.path), p.repairable) for p in report.problems] == [(segment, False)]
+    assert segment.read_bytes() == data
+
+
+@pytest.mark.fault
+def test_no_damage_of_any_kind_becomes_a_wrong_row(tmp_path: Path) -> None:
+    """Many flips, zeroed ranges, garbage and cuts; what is read is a prefix of what was written, or nothing."""
+    store, events = make(tmp_path / "store", commits=8, claims=3)
+    chance = random.Random(11)
+    originals = {path: path.read_bytes() for path in (store / "log").iterdir()}
+    for _ in range(10_000):
+        segment = chance.choice(sorted(originals))
+        broken = bytearray(originals[segment])
+        at = chance.randrange(len(broken))
+        match chance.randrange(4):
+            case 0:
+                for _ in range(chance.randint(1, 16)):
+                    broken[chance.randrange(len(broken))] ^= 1 << chance.randrange(8)
+            case 1:
+                broken[at : at + 512] = bytes(len(broken[at : at + 512]))
+            case 2:
+                broken[at:] = chance.randbytes(chance.randrange(2000))
+            case 3:
+                del broken[at : at + chance.randint(1, 400)]
+        segment.write_bytes(broken)
+        try:
+            found = list(LogReader(str(store)).events())
+        except WfstoreError:
+            continue
+        finally:
+            segment.write_bytes(originals[segment])
+        assert found == events[: len(found)]
+
+
+def test_a_file_that_shrinks_behind_a_cursor_is_damage(tmp_path: Path) -> None:
+    store, _ = make(tmp_path / "store")
+    reader = LogReader(str(store))
+    _, cursor = reader.read()
+    os.truncate(store / "log" / NEWEST, 700)
+    with pytest.raises(DamageError):
+        reader.read(cursor)
+
+
+def test_a_damaged_witness_is_named(tmp_path: Path) -> None:
+    store, _ = make(tmp_path / "store")
+    (store / "store.json").write_text("{")
+    with pytest.raises(DamageError, match=r"store\.json"):
+        open_writer(str(store))
+    assert not verify(str(store)).ok
+
+
+def test_a_lost_witness_is_written_anew_by_the_next_manager(tmp_path: Path) -> None:
+    store, events = make(tmp_path / "store")
+    store_id = open_writer(str(store)).store_id
+    (store / "store.json").unlink()
+    assert not verify(str(store)).ok
+    assert outcome(store) == events
+    writer = open_writer(str(store))
+    assert writer.store_id == store_id
+    assert writer.epoch == 3
+    writer.close()
+    assert verify(str(store)).ok
+
+
+def test_the_witness_finds_what_no_segment_can_show(tmp_path: Path) -> None:
+    store, _ = make(tmp_path / "store", claims=2)
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    newest = copy / "log" / "seg-00000002-000001.wfl"
+    data = newest.read_bytes()
+    newest.write_bytes(data[: data.rindex(b"\xf5WFE")])
+    assert [Path(p.path) for p in verify(str(copy)).problems] == [newest]
+    newest.unlink()
+    assert [Path(p.path) for p in verify(str(copy)).problems] == [newest]
