@@ -3,7 +3,8 @@
 -- grain: workflow_id, run
 SELECT
     *,
-    greatest(date_diff('microsecond', started_at, ended_at), 0) / 1e6 AS duration_s
+    -- a clock that was set back makes no negative run; greatest() alone would make 0 of an open one
+    CASE WHEN ended_at IS NOT NULL THEN greatest(date_diff('microsecond', started_at, ended_at), 0) END AS duration_us
 FROM (
     SELECT
         workflow_id,

@@ -3,6 +3,6 @@
 -- grain: seq
 SELECT
     seq, partition, epoch, ts, type, workflow_id, run, task_id, attempt, status,
-    task_status, ts_source, name, kind, request_id, "by", bytes, uri, hash, error_type, error_message,
+    ts_source, task_status, name, kind, request_id, "by", bytes, uri, hash, error_type, error_message,
     node_id, worker_pid, ray_task_id, attributes
 FROM wfstore.log

@@ -11,7 +11,7 @@ SELECT
     coalesce(counted.tasks_run, 0) AS tasks_run,
     coalesce(counted.tasks_reused, 0) AS tasks_reused,
     coalesce(counted.attempts, 0) AS attempts,
-    facts.duration_s,
+    facts.duration_us / 1e6 AS duration_s,
     facts.error_type,
     facts.error_message
 FROM wfstore.run_facts AS facts

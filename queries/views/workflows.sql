@@ -49,7 +49,8 @@ LEFT JOIN (
         count(*) AS runs,
         arg_min(started_at, run) AS started_at,
         arg_max_null(ended_at, run) AS ended_at,
-        sum(duration_s) AS duration_s
+        -- whole numbers, so that the order of the rows cannot show in the sum
+        sum(duration_us) / 1e6 AS duration_s
     FROM wfstore.run_facts
     GROUP BY workflow_id
 ) AS run ON run.workflow_id = flow.workflow_id

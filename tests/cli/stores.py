@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 from tests.model.histories import T0, Simulation, ref
 from wfstore.log import open_writer
 from wfstore.model.commands import Outcome, Place, RecordOutcome, Submit
 from wfstore.model.dag import DagSpec, TaskOptions, TaskSpec
+from wfstore.payloads import PayloadStore
 
 #: An id and an error that would paint or clear the terminal, if they were let.
 LOUD_ID = "loud-[red]é"
+BODY = b"a function's body"
 LOUD_ERROR = "first line\x1b[2J\nsecond line"
 
 
@@ -18,7 +21,7 @@ def spec(name: str, *upstream: int, **options: object) -> TaskSpec:
     return TaskSpec(
         name,
         f"shop.{name}",
-        "ab",
+        sha256(BODY).hexdigest(),
         None,
         upstream,
         ("argument",) * len(upstream),
@@ -66,6 +69,7 @@ def made(path: Path, width: int = 3) -> str:
     simulation.do(Submit(LOUD_ID, fan(width)))
     finish(simulation, failing="total")
     simulation.do(Submit("open", fan(width)))
+    PayloadStore(str(path)).put_file(BODY)
     writer = open_writer(str(path), clock=lambda: T0)
     for start in range(0, len(simulation.log), 100):
         writer.append(simulation.log[start : start + 100])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -98,7 +99,7 @@ def test_tables_fit_the_terminal_and_lose_nothing_in_a_pipe(store: str) -> None:
 def on_terminal(command: list[str], columns: int) -> str:
     """What the command writes to a terminal of that width, without colours."""
     above, below = pty.openpty()
-    environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "dumb"}
+    environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "xterm"}
     process = subprocess.Popen(command, stdout=below, stderr=below, stdin=below, env=environment, cwd=ROOT)
     os.close(below)
     written = b""
@@ -109,4 +110,4 @@ def on_terminal(command: list[str], columns: int) -> str:
         pass
     os.close(above)
     assert process.wait(timeout=30) == 0
-    return written.decode().replace("\r\n", "\n")
+    return re.sub(r"\x1b\[\d*m", "", written.decode()).replace("\r\n", "\n")

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from wfstore.cli import text
 
-NOW = datetime(2024, 3, 10, 12, 0, 0)
-
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
@@ -41,28 +39,6 @@ def test_durations(seconds: float | None, shown: str) -> None:
 )
 def test_sizes(count: int | None, shown: str) -> None:
     assert text.size(count) == shown
-
-
-@pytest.mark.parametrize(
-    ("given_text", "when"),
-    [
-        ("7d", NOW - timedelta(days=7)),
-        ("1.5h", NOW - timedelta(minutes=90)),
-        ("90s", NOW - timedelta(seconds=90)),
-        ("2w", NOW - timedelta(weeks=2)),
-        ("2024-03-01", datetime(2024, 3, 1)),
-        ("2024-03-01T10:00:00Z", datetime(2024, 3, 1, 10)),
-        ("2024-03-01T10:00:00+02:00", datetime(2024, 3, 1, 8)),
-    ],
-)
-def test_since(given_text: str, when: datetime) -> None:
-    assert text.since(given_text, NOW) == when
-
-
-@pytest.mark.parametrize("given_text", ["", "d", "soon", "7y", "-7d", "1.2.3d", "9" * 30 + "d"])
-def test_since_refuses(given_text: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        text.since(given_text, NOW)
 
 
 def test_times_are_iso_8601_in_utc() -> None:

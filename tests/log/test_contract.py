@@ -109,7 +109,7 @@ class LogContract:
         assert second.value is first.value
         following.append([plain(4)])
         events = list(self.reader(following).events())
-        assert [(event.seq, event.epoch, event.task_id) for event in events] == [
+        assert [(e.seq, e.epoch, e.task_id) for e in events] == [
             (1, 1, "t0"),
             (2, 1, "t1"),
             (3, 2, "t4"),

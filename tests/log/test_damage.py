@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -100,7 +101,7 @@ def test_repeated_dropped_and_swapped_frames_are_damage(tmp_path: Path) -> None:
     segment = store / "log" / NEWEST
     data = segment.read_bytes()
     starts = [i for i in range(len(data)) if data[i : i + 4] == b"\xf5WFE"] + [len(data)]
-    head, frames = data[: starts[0]], [data[a:b] for a, b in zip(starts, starts[1:], strict=False)]
+    head, frames = data[: starts[0]], [data[a:b] for a, b in itertools.pairwise(starts)]
     for order in ([0, 1, 1, 2, 3], [0, 2, 3], [0, 2, 1, 3], [1, 2, 3], [0, 1, 2, 3, 3]):
         segment.write_bytes(head + b"".join(frames[i] for i in order))
         assert isinstance(outcome(store), DamageError), order

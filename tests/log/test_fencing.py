@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -148,13 +149,12 @@ def test_takeovers_lose_and_double_nothing(tmp_path: Path) -> None:
             table, cursor = reader.read(cursor)
             followed.extend(zip(table["seq"].to_pylist(), table["task_id"].to_pylist(), strict=True))
 
-    threads = [threading.Thread(target=rival, args=(name,)) for name in (1, 2)] + [threading.Thread(target=follow)]
-    for thread in threads:
-        thread.start()
-    time.sleep(1.5)
-    done.set()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor() as pool:
+        running = [pool.submit(rival, 1), pool.submit(rival, 2), pool.submit(follow)]
+        wait(running, timeout=1.5, return_when=FIRST_EXCEPTION)
+        done.set()
+    for future in running:
+        future.result()
     final = {event.seq: event.task_id for event in LogReader(str(store)).events()}
     assert list(final) == list(range(1, len(final) + 1))
     assert len(acknowledged) > 20

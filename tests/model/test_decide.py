@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import queue
-from dataclasses import replace
-
 import pytest
 
 from tests.model.histories import Simulation, chain, ref
@@ -93,7 +91,7 @@ def test_names_repeat_with_a_suffix_and_never_collide() -> None:
 )
 def test_retries(kind: str, retryable: bool, submitted: int) -> None:
     simulation = start(chain(1, max_retries=2))
-    outcome = replace(BAD, kind=kind, retryable=retryable)
+    outcome = BAD._replace(kind=kind, retryable=retryable)
     while simulation.open_attempts():
         end(simulation, "f", outcome)
     assert sum(event.type == ev.ATTEMPT_SUBMITTED for event in simulation.log) == submitted
@@ -141,7 +139,7 @@ def test_what_still_runs_after_a_failure_is_not_started_again_by_a_resume() -> N
 
 def test_outputs_that_were_not_kept_are_computed_again() -> None:
     simulation = start(chain(3, checkpoint=False, max_retries=0))
-    lost = replace(OK, stored=False)
+    lost = OK._replace(stored=False)
     end(simulation, "f", lost)
     end(simulation, "f_1", lost)
     end(simulation, "f_2", lost)
@@ -173,13 +171,13 @@ def test_catching_takes_the_error_as_the_output() -> None:
 
 def test_a_worker_that_dies_is_not_caught() -> None:
     simulation = start(chain(1, catch_exceptions=True, max_retries=0))
-    end(simulation, "f", replace(BAD, kind="system"))
+    end(simulation, "f", BAD._replace(kind="system"))
     assert status(simulation) == "FAILED"
 
 
 def test_a_continuation_stands_for_the_task_that_returned_it() -> None:
     simulation = start(chain(2))
-    types = end(simulation, "f", replace(OK, output=None, continuation=chain(2)))
+    types = end(simulation, "f", OK._replace(output=None, continuation=chain(2)))
     assert types[2] == ev.TASK_CONTINUED
     assert list(statuses(simulation)) == ["f", "f_1", "f_2", "f_3"]
     end(simulation, "f_2")
@@ -190,7 +188,7 @@ def test_a_continuation_stands_for_the_task_that_returned_it() -> None:
 
 def test_catching_covers_the_whole_continuation() -> None:
     simulation = start(chain(2, catch_exceptions=True, max_retries=0))
-    end(simulation, "f", replace(OK, output=None, continuation=chain(3, max_retries=0)))
+    end(simulation, "f", OK._replace(output=None, continuation=chain(3, max_retries=0)))
     types = end(simulation, "f_2", BAD)
     assert ev.TASK_ERROR_CAUGHT in types
     assert ev.ATTEMPT_SUBMITTED in types
@@ -202,7 +200,7 @@ def test_catching_covers_the_whole_continuation() -> None:
 def test_a_late_error_below_a_caught_one_changes_nothing_else() -> None:
     wide = DagSpec((TaskSpec("x", "m.x", "h"), TaskSpec("x", "m.x", "h"), TaskSpec("y", "m.y", "h", None, (0, 1), ("argument",) * 2)), 2)
     simulation = start(chain(2, catch_exceptions=True, max_retries=0))
-    end(simulation, "f", replace(OK, output=None, continuation=wide))
+    end(simulation, "f", OK._replace(output=None, continuation=wide))
     end(simulation, "x", BAD)
     assert end(simulation, "x_1", BAD) == [ev.ATTEMPT_STARTED, ev.ATTEMPT_FAILED]
     assert status(simulation) == "RUNNING"
@@ -313,7 +311,7 @@ def test_a_start_is_recorded_once() -> None:
 
 def test_two_thousand_deep_continuations_resolve_from_the_root() -> None:
     simulation = start(chain(1))
-    deep = replace(OK, output=None, continuation=chain(1))
+    deep = OK._replace(output=None, continuation=chain(1))
     for level in range(2000):
         end(simulation, "f" if level == 0 else f"f_{level}", deep)
     end(simulation, "f_2000")

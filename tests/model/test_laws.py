@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tests.model.histories import random_history
 from wfstore.model import events as ev
 from wfstore.model.apply import replay
-from wfstore.model.payload import PayloadRef
 from wfstore.model.state import State, TaskState, WorkflowState
 from wfstore.model.statuses import TASK_MOVES, WORKFLOW_MOVES
 
@@ -23,8 +22,6 @@ def plain(value: Any) -> Any:
         return {name: plain(getattr(value, name)) for name in value.__slots__ if name != "open_attempts"}
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, PayloadRef):
-        return (value.hash, value.bytes, value.data)
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return value

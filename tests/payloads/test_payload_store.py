@@ -83,13 +83,13 @@ def test_file_uri_is_a_path(tmp_path: Path) -> None:
 
 
 def test_missing(store: PayloadStore) -> None:
-    with pytest.raises(PayloadMissingError, match="0000"):
+    with pytest.raises(PayloadMissingError, match=r"0000"):
         store.get("0" * 64)
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", "AB" * 32, "0" * 63, "0" * 63 + "\n", "/" * 64])
 def test_what_is_no_hash_never_becomes_a_path(store: PayloadStore, name: str) -> None:
-    with pytest.raises(PayloadMissingError, match="not the sha256"):
+    with pytest.raises(PayloadMissingError, match=r"not the sha256"):
         store.path(name)
 
 
@@ -132,7 +132,7 @@ def test_a_failed_sync_leaves_nothing(store: PayloadStore, tmp_path: Path, monke
         raise OSError(errno.EIO, "I/O error")
 
     monkeypatch.setattr(store_module, "_sync", fail)
-    with pytest.raises(StorageError, match="I/O error"):
+    with pytest.raises(StorageError, match=r"I/O error"):
         store.put(BIG)
     assert files(tmp_path) == before
 
@@ -147,7 +147,7 @@ def test_short_writes_are_continued(store: PayloadStore, monkeypatch: pytest.Mon
 def test_a_storage_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = PayloadStore(str(tmp_path / "file"))
-    with pytest.raises(StorageError, match="file"):
+    with pytest.raises(StorageError, match=r"file"):
         store.put(BIG)
     with pytest.raises(PayloadMissingError):
         store.get("0" * 64)

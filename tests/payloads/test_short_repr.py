@@ -117,10 +117,12 @@ def test_cyclic_and_deep() -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_big_values_take_no_time(value: Any) -> None:
-    began = time.perf_counter()
-    text = short_repr(value)
-    assert time.perf_counter() - began < 0.05
-    assert len(text) <= 120
+    taken = []
+    for _ in range(5):  # the best of a few: the machine may be busy
+        began = time.perf_counter()
+        assert len(short_repr(value)) <= 120
+        taken.append(time.perf_counter() - began)
+    assert min(taken) < 0.02
 
 
 @given(

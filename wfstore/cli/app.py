@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Annotated
 
@@ -65,6 +66,8 @@ def run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal of another encoding shows escapes instead of a traceback
             stream.reconfigure(errors="backslashreplace")
+    # Where the default storage lies is in every verb's help, and a reader makes nothing there that could be lost.
+    warnings.filterwarnings("ignore", message="No storage was named")
     try:
         app(args=arguments, prog_name="wfstore")
     except SystemExit as stop:

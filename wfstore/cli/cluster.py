@@ -18,6 +18,7 @@ def joined(storage: str | None) -> Iterator[None]:
     Modules that tasks import are looked for in the current folder too, as `python -m` would.
     """
     os.environ.setdefault("RAY_LOG_TO_DRIVER", "0")
+    os.environ.setdefault("WFSTORE_RAY_LOG_LEVEL", "ERROR")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     with contextlib.redirect_stdout(sys.stderr):

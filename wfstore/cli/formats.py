@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from wfstore.cli import output, text
-from wfstore.cli.output import Column
+from wfstore.cli.fitting import Column
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,8 +151,14 @@ def _table(frame: pl.DataFrame, human: bool) -> None:
 
 
 def _columns(frame: pl.DataFrame, human: bool) -> list[Column]:
+    if not human:
+        return [Column(name, right=kind.is_numeric()) for name, kind in frame.schema.items()]
+    # A report is about its numbers: where there is no room, times go first and then names.
     return [
-        Column(output.header(name) if human else name, right=kind.is_numeric()) for name, kind in frame.schema.items()
+        Column(output.header(name), right=True, keep=True)
+        if kind.is_numeric()
+        else Column(output.header(name), drop=2 if kind.is_temporal() else 1)
+        for name, kind in frame.schema.items()
     ]
 
 

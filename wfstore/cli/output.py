@@ -10,26 +10,16 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from wfstore.cli import text
+from wfstore.cli.fitting import GAP, Column, fit
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 #: Wide enough never to cut a line that goes to a file or another command.
 _PIPE_WIDTH = 100_000
-#: A shortened cell keeps so many characters.
-_SHORTEST = 8
-
-
-class Column(NamedTuple):
-    """One column of a table: its header (with the unit, where cells have none), and how cells are set."""
-
-    header: str
-    right: bool = False
-    keep: bool = False
-    """Never shortened: an id must stay something to copy."""
 
 
 def plain(value: Any) -> Any:
@@ -80,29 +70,35 @@ def console(*, stderr: bool = False) -> Console:
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, indent: int = 0) -> None:
+def table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
     """A table on stdout."""
-    sys.stdout.writelines(lines(columns, rows, indent=indent))
+    sys.stdout.writelines(lines(columns, rows))
 
 
-def lines(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, indent: int = 0) -> list[str]:
-    """A table: the header above, two blanks between columns, cells shortened only on a terminal."""
+def lines(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> list[str]:
+    """A table: the header above, two blanks between columns. Where a terminal is too narrow, cells are shortened, and
+    a line below names the columns that found no room."""
     from rich.table import Table
     from rich.text import Text
 
     cells = [[text.safe(cell) for cell in row] for row in rows]
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for position, column in enumerate(columns):
-        widest = max((len(row[position]) for row in cells), default=0)
-        grid.add_column(
-            Text(text.safe(column.header)),
-            justify="right" if column.right else "left",
-            no_wrap=True,
-            min_width=widest if column.keep else min(widest, _SHORTEST),
-        )
+    widest = [max((len(row[position]) for row in cells), default=0) for position in range(len(columns))]
+    widths = fit(columns, widest, console().width)
+    grid = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for position, width in widths.items():
+        column = columns[position]
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        grid.add_column(Text(text.safe(column.header)), justify=justify, no_wrap=True, width=width)
     for row in cells:
-        grid.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    return drawn(grid, indent=indent)
+        grid.add_row(*(Text(row[position], style=_STYLES.get(row[position], "")) for position in widths))
+    missing = [column.header for position, column in enumerate(columns) if position not in widths]
+    return drawn(grid) + (_no_room(missing) if missing else [])
+
+
+def _no_room(missing: Sequence[str]) -> list[str]:
+    from rich.text import Text
+
+    return drawn(Text(f"(no room for: {text.safe(', '.join(missing))})", style="dim"))
 
 
 _STYLES = {
@@ -115,19 +111,17 @@ _STYLES = {
 }
 
 
-def drawn(renderable: Any, *, indent: int = 0) -> list[str]:
+def drawn(renderable: Any) -> list[str]:
     """The lines of something rich can draw, as wide as stdout allows, without blanks at their ends."""
-    from rich.padding import Padding
-
     screen = console()
     with screen.capture() as capture:
-        screen.print(Padding(renderable, (0, 0, 0, indent), expand=False) if indent else renderable)
+        screen.print(renderable)
     return [line.rstrip() + "\n" for line in capture.get().splitlines()]
 
 
-def write(renderable: Any, *, indent: int = 0) -> None:
+def write(renderable: Any) -> None:
     """Something rich can draw, on stdout."""
-    sys.stdout.writelines(drawn(renderable, indent=indent))
+    sys.stdout.writelines(drawn(renderable))
 
 
 def heading(title: str) -> None:

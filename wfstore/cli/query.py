@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -52,16 +51,11 @@ def report(
     formats.write(frame, chosen, target, human=True)
 
 
-def _parameters(given: list[str]) -> dict[str, Any]:
-    """k=v as typed values: what reads as a JSON number, true, false or null is one, anything else is text."""
-    found: dict[str, Any] = {}
+def _parameters(given: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
     for item in given:
         key, equals, value = item.partition("=")
         if not equals or not key.isidentifier():
             raise typer.BadParameter(f"{item!r} is not K=V", param_hint="--param")
-        try:
-            parsed = json.loads(value)
-        except ValueError:
-            parsed = value
-        found[key] = value if isinstance(parsed, list | dict | str) else parsed
+        found[key] = value
     return found

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 import wfstore
-from wfstore.cli import output, text, views
+from wfstore.cli import output, views
 from wfstore.cli.options import AsJson, Storage, WorkflowId
 from wfstore.model.statuses import WORKFLOW_STATUSES
 
@@ -29,8 +29,9 @@ def ls(
     """List workflows, newest submitted first."""
     if status is not None and status.upper() not in WORKFLOW_STATUSES:
         raise typer.BadParameter(f"{status!r} is none of {', '.join(WORKFLOW_STATUSES)}", param_hint="--status")
+    earliest = _since(since)
     frame = wfstore.open(storage).workflows(
-        status=status.upper() if status else None, name=name, since=_since(since), limit=limit
+        status=status.upper() if status else None, name=name, since=earliest, limit=limit
     )
     rows = frame.to_dicts()
     if as_json:
@@ -66,10 +67,10 @@ def history(
     views.history(found, with_events=with_events)
 
 
-def _since(age: str | None) -> datetime | None:
-    if age is None:
-        return None
+def _since(when: str | None) -> datetime | None:
+    from wfstore.index import filters
+
     try:
-        return text.since(age, datetime.now(UTC).replace(tzinfo=None))
-    except ValueError as error:
+        return filters.utc(when)
+    except (ValueError, OverflowError) as error:
         raise typer.BadParameter(str(error), param_hint="--since") from error

@@ -1,4 +1,5 @@
-"""Makes docs/reference/cli.md out of the commands' own help: ``python -m wfstore.cli.reference > docs/reference/cli.md``.
+"""Makes docs/reference/cli.md out of the commands' own help:
+``python -m wfstore.cli.reference > docs/reference/cli.md``.
 
 The page has nothing that `--help` does not know, apart from what all verbs share.
 """

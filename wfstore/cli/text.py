@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+from datetime import UTC, datetime
 
 
 def duration(seconds: float | None) -> str:
@@ -72,18 +70,3 @@ def first_line(value: object) -> str:
     """The first line of a text that has any, made safe."""
     lines = str(value or "").strip().splitlines()
     return safe(lines[0]) if lines else ""
-
-
-def since(text: str, now: datetime) -> datetime:
-    """ "7d", "12h", "30m", "90s", "2w" before `now`, or an ISO 8601 time (UTC where it names no zone); the answer is
-    in UTC without a zone. Raises ValueError."""
-    if text[-1:] in _UNITS_S and text[:-1].replace(".", "", 1).isdigit():
-        try:
-            return now - timedelta(seconds=float(text[:-1]) * _UNITS_S[text[-1]])
-        except OverflowError as error:
-            raise ValueError(f"{text!r} is too long ago") from error
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r} is neither an age like 7d, 12h, 30m nor an ISO 8601 time") from error
-    return when if when.tzinfo is None else when.astimezone(UTC).replace(tzinfo=None)

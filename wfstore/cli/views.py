@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from wfstore.cli import dagtree, output, text
-from wfstore.cli.output import Column
+from wfstore.cli.fitting import Column
 from wfstore.model.statuses import RUNNING
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ def workflows(rows: Sequence[Row]) -> None:
     output.table(
         [
             Column("id", keep=True),
-            Column("name"),
+            Column("name", drop=2),
             Column("status", keep=True),
-            Column("submitted (UTC)", keep=True),
+            Column("submitted (UTC)", keep=True, drop=1),
             Column("duration", right=True, keep=True),
             Column("tasks done", right=True, keep=True),
-            Column("output size", right=True, keep=True),
+            Column("output size", right=True, keep=True, drop=3),
             Column("error"),
         ],
         [
@@ -78,7 +78,8 @@ def header(found: History) -> None:
         "submitted": f"{text.clock(row['submitted_at'])} UTC",
         "duration": spent(row) + (f" in {text.number(row['runs'])} runs" if row["runs"] > 1 else ""),
         "tasks": f"{done}, {text.number(row['tasks_failed'])} failed, {attempts}",
-        "output": f"{text.size(row['output_bytes'])}, all tasks {text.size(row['total_output_bytes'])}",
+        "output size": text.size(row["output_bytes"]),
+        "all outputs": text.size(row["total_output_bytes"]),
         "metadata": row["metadata"] if row["metadata"] not in (None, "{}") else "",
         "error": error(row),
     }
@@ -151,7 +152,7 @@ def _errors(tasks: Sequence[Row]) -> None:
     if not failed:
         return
     kinds = Counter(error(row) for row in failed)
-    output.heading(f"Errors ({text.number(len(failed))} tasks)")
+    output.heading(f"Errors ({text.number(len(failed))} task{'s' * (len(failed) != 1)})")
     rows = [(row["task_id"], row["status"], text.number(row["attempts"]), error(row)) for row in failed[:ERRORS]]
     output.table([Column("task", keep=True), Column("status", keep=True), Column("attempts"), Column("error")], rows)
     if len(failed) > ERRORS:
@@ -173,29 +174,35 @@ def summary(found: History) -> dict[str, Any]:
 
 def history(found: History, *, with_events: bool) -> None:
     """Runs, tasks, attempts and, if asked for, events: every row, the columns that fit a person's question."""
-    frames = {
-        "Runs": (found.runs, _RUNS),
-        "Tasks": (found.tasks, _TASKS),
-        "Attempts": (found.attempts, _ATTEMPTS),
-    }
+    frames = {"Runs": (found.runs, _RUNS), "Tasks": (found.tasks, _TASKS), "Attempts": (found.attempts, _ATTEMPTS)}
     if with_events:
         frames["Events"] = (found.events, _EVENTS)
     for title, (frame, names) in frames.items():
         output.heading(f"{title} ({text.number(frame.height)})")
         output.table(
-            [Column(output.header(name), right=output.is_number(name), keep=name in _KEEP) for name in names],
-            ([output.fact(name, row.get(name)) for name in names] for row in frame.iter_rows(named=True)),
+            [
+                Column(output.header(name), right=output.is_number(name), keep=name in _KEEP, drop=_DROP.get(name, 0))
+                for name in names
+            ],
+            ([_cell(name, row) for name in names] for row in frame.iter_rows(named=True)),
         )
+
+
+def _cell(name: str, row: Row) -> str:
+    return error(row) if name == "error" else output.fact(name, row[name])
 
 
 def _listed(names: str) -> tuple[str, ...]:
     return tuple(names.split())
 
 
-_RUNS = _listed("run reason started_at ended_at outcome tasks_run tasks_reused")
-_TASKS = _listed("task_id status upstream attempts started_at wait_s duration_s output_bytes error_type error_message")
-_ATTEMPTS = _listed(
-    "run task_id attempt status kind started_at queue_s duration_s output_bytes worker_pid error_type error_message"
-)
-_EVENTS = _listed("seq ts type run task_id attempt status bytes error_type error_message")
-_KEEP = frozenset(_listed("task_id status run attempt seq started_at ts duration_s type"))
+_RUNS = _listed("run reason outcome started_at ended_at duration_s tasks_run tasks_reused error")
+_TASKS = _listed("task_id status attempts duration_s started_at wait_s output_bytes upstream error")
+_ATTEMPTS = _listed("run task_id attempt status kind duration_s started_at queue_s output_bytes worker_pid error")
+_EVENTS = _listed("seq ts type run task_id attempt status bytes error")
+_KEEP = frozenset(_listed("task_id status run attempt seq started_at ended_at ts duration_s type wait_s queue_s"))
+#: What a narrow terminal can do without, the last first.
+_DROP = {
+    name: rank
+    for rank, name in enumerate(_listed("output_bytes upstream started_at ended_at wait_s queue_s bytes worker_pid"), 1)
+}

@@ -72,7 +72,7 @@ class Orders:
             options.checkpoint is not False,
             retry if isinstance(retry, bool) else _place(retry),
         )
-        return Order(assignment, tuple(inputs), self._ray_options(task), self._environment(workflow))
+        return Order(assignment, task.name, tuple(inputs), self._ray_options(task), self._environment(workflow))
 
     def _source(
         self, workflow: WorkflowState, task_id: str, nested: bool, task: TaskState, inputs: list[Any]
@@ -102,6 +102,7 @@ class Orders:
 
     def _ray_options(self, task: TaskState) -> dict[str, Any]:
         options = dict(task.options.ray_options)
+        options.pop("name", None)
         pickled = task.options.ray_options_pickled
         if pickled is not None:
             options.update(loads(pickled.data if pickled.data is not None else self._payloads.get(pickled.hash)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-import os
+import threading
 from collections.abc import Collection, Iterator
 
 import pyarrow as pa
@@ -17,7 +17,6 @@ from wfstore.log.segment import (
     SegmentFile,
     SegmentHeader,
     Window,
-    log_path,
     parse_name,
     segment_name,
 )
@@ -26,6 +25,8 @@ from wfstore.log.survey import Segment, Survey, list_names, next_claim_exists, t
 from wfstore.log.witness import read_witness
 from wfstore.model.events import Event
 from wfstore.schema.rows import Block, table_of
+
+_INDEX_BYTES = 256 << 10
 
 
 class LogReader:
@@ -37,10 +38,11 @@ class LogReader:
     def __init__(self, storage: str) -> None:
         self.storage = resolve_storage(storage)
         check_readable(self.storage)
-        if read_witness(self.storage) is None and not os.path.isdir(log_path(self.storage)):
+        if read_witness(self.storage) is None and not list_names(self.storage):
             raise no_store(self.storage)
         self._headers: dict[str, SegmentHeader] = {}
         self._survey = Survey()
+        self._lock = threading.Lock()
         # (seq to come, segment, position): where reading can begin without walking a segment from its start.
         self._index: list[tuple[int, str, Position]] = []
 
@@ -166,20 +168,24 @@ class LogReader:
         # The rightmost of equal starts is wrong only for empty segments, which hold nothing to miss.
         index = bisect.bisect_right(starts, cursor.next_seq) - 1
         segment = survey.segments[index]
-        found = bisect.bisect_right(self._index, cursor.next_seq, key=lambda point: point[0]) - 1
-        if found >= 0:
-            _, name, position = self._index[found]
+        with self._lock:
+            found = bisect.bisect_right(self._index, cursor.next_seq, key=lambda point: point[0]) - 1
+            point = self._index[found] if found >= 0 else None
+        if point is not None:
+            _, name, position = point
             if name == segment.name and (segment.limit is None or position.offset <= segment.limit):
                 return index, position
         return index, segment.header.start
 
     def _remember(self, segment: Segment, at: Position) -> None:
-        index = self._index
-        if not index or index[-1][0] < at.next_seq:
-            index.append((at.next_seq, segment.name, at))
-            return
-        place = bisect.bisect_left(index, at.next_seq, key=lambda point: point[0])
-        if index[place][0] != at.next_seq:
+        with self._lock:
+            index = self._index
+            place = bisect.bisect_left(index, at.next_seq, key=lambda point: point[0])
+            if place < len(index) and index[place][0] == at.next_seq:
+                return
+            # A reader that polls would otherwise add a point for every few events.
+            if place and index[place - 1][1] == segment.name and at.offset - index[place - 1][2].offset < _INDEX_BYTES:
+                return
             index.insert(place, (at.next_seq, segment.name, at))
 
 

@@ -83,7 +83,7 @@ def build_header(
 
 
 class SegmentFile:
-    """An open segment. `damage` and `is_torn` speak of its bytes; nothing is remembered between calls."""
+    """An open segment; nothing of it is remembered between calls."""
 
     def __init__(self, storage: str, name: str) -> None:
         parsed = parse_name(name)
@@ -124,11 +124,12 @@ class SegmentFile:
         """The header; None when the segment has none (yet). Raises DamageError, StorageVersionError."""
         data = self.read(0, 1 << 16)
         found = frame.parse(memoryview(data), 0, 0)
-        if isinstance(found, frame.Invalid) and found.missing:
-            data = self.read(0, len(data) + found.missing)
+        if isinstance(found, frame.Invalid):
+            # Read once more, so that one and the same bytes are judged: they may have become whole.
+            data = self.read(0, self.size())
             found = frame.parse(memoryview(data), 0, 0)
         if isinstance(found, frame.Invalid):
-            if self.is_torn(0, 0):
+            if frame.is_torn(memoryview(data), 0, self.epoch, 0):
                 return None
             raise self.damage(0, f"{found.reason} where the segment's header belongs")
         if not found.header or found.epoch != self.epoch:
@@ -143,11 +144,6 @@ class SegmentFile:
         seals = tuple(Seal(s["segment"], s["length"], s["crc"], s["next_seq"]) for s in body["sealed"])
         start = Position(found.end, found.crc, found.first_seq)
         return SegmentHeader(body["store_id"], tuple(body["columns"]), seals, start)
-
-    def is_torn(self, offset: int, next_seq: int) -> bool:
-        """Whether what lies from `offset` to the end is the trace of one interrupted write."""
-        tail = self.read(offset, max(0, self.size() - offset))
-        return frame.is_torn(memoryview(tail), offset, self.epoch, next_seq)
 
     def window(self, at: Position, limit: int | None, max_bytes: int = WINDOW_BYTES) -> Window:
         """The valid frames from `at`, about `max_bytes` of them (at least one) and none beyond `limit`.
@@ -192,11 +188,11 @@ class SegmentFile:
     def _refuse_damage(self, after: Position, bad: frame.Invalid, limit: int | None) -> None:
         if limit is not None:
             raise self.damage(after.offset, f"{bad.reason}, in a sealed segment")
-        if not self.is_torn(after.offset, after.next_seq):
-            # A frame may have become whole since it was read; only what stays wrong is damage.
-            again = frame.parse(memoryview(self.read(after.offset, self.size() - after.offset)), 0, after.crc)
-            if isinstance(again, frame.Invalid):
-                raise self.damage(after.offset, again.reason)
+        tail = memoryview(self.read(after.offset, self.size() - after.offset))
+        # The frame may have become whole since it was read; only what stays wrong is damage.
+        again = frame.parse(tail, 0, after.crc)
+        if isinstance(again, frame.Invalid) and not frame.is_torn(tail, after.offset, self.epoch, after.next_seq):
+            raise self.damage(after.offset, again.reason)
 
     def end(self, at: Position, limit: int | None) -> Position:
         """Where the valid frames from `at` on end. Raises DamageError as `window` does."""

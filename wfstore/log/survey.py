@@ -101,7 +101,7 @@ def take_survey(
 
 
 class _Walk:
-    """One pass over a listing, from the newest segment to the oldest, so that every seal is known before its segment."""
+    """One pass over a listing, from the newest segment to the oldest, so that seals are known before their segments."""
 
     def __init__(
         self,

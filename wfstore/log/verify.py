@@ -18,7 +18,7 @@ from wfstore.log._files import check_readable, datasync, no_store, sync_director
 from wfstore.log.lease import lease_alive, read_lease
 from wfstore.log.segment import Position, SegmentFile, log_path
 from wfstore.log.storage import now_us, resolve_storage
-from wfstore.log.survey import Segment, Survey, take_survey
+from wfstore.log.survey import Segment, Survey, list_names, take_survey
 from wfstore.log.witness import Witness, read_witness, witness_path
 from wfstore.model.events import TASK_DEFINED
 from wfstore.model.payload import payload_uri
@@ -65,7 +65,7 @@ def verify(storage: str, *, repair: bool = False) -> VerifyReport:
     """
     storage = resolve_storage(storage)
     check_readable(storage)
-    if not os.path.exists(witness_path(storage)) and not os.path.isdir(log_path(storage)):
+    if not os.path.exists(witness_path(storage)) and not list_names(storage):
         raise no_store(storage)
     check = _Check(storage)
     check.run()

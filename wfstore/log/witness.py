@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import uuid
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -81,7 +82,7 @@ def ensure_store(storage: str, created_at: int, known_id: str | None = None) -> 
     if (found := read_witness(storage)) is not None:
         return found
     witness = Witness(known_id or uuid.uuid4().hex, created_at)
-    draft = f"{witness_path(storage)}.{witness.store_id}.{os.getpid()}.new"
+    draft = f"{witness_path(storage)}.{secrets.token_hex(4)}.new"
     with translated(storage, "creating the store"):
         try:
             replace_file(draft, (json.dumps(asdict(witness)) + "\n").encode(), durable=False)

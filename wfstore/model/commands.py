@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from wfstore.model.dag import DagSpec
 from wfstore.model.payload import PayloadRef
@@ -56,8 +56,7 @@ class Interrupt:
     workflow_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where an attempt runs. Times are microseconds UTC of the worker's clock."""
 
     started_at: int
@@ -77,8 +76,7 @@ class RecordStarted:
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How user code ended, as the worker measured it.
 
     ok: it returned; `output` is what it returned unless `continuation` is set; a payload that was not kept

@@ -47,7 +47,7 @@ def check_metadata(metadata: object) -> None:
         raise InvalidCommandError("metadata must be a dict.")
     for key, value in metadata.items():
         try:
-            json.dumps({key: value}, allow_nan=False).encode()
+            json.dumps({key: value}, allow_nan=False, ensure_ascii=False).encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidCommandError(
                 f"metadata must be JSON serializable, instead, we got '{type(error).__name__}: {error}' "

@@ -6,6 +6,7 @@ microseconds since 1970 in UTC. A row carries the decision: nobody has to work a
 
 from __future__ import annotations
 
+import builtins
 import json
 from typing import Any, NamedTuple
 
@@ -57,7 +58,7 @@ class Event(NamedTuple):
     worker_pid: int | None = None
     ray_task_id: str | None = None
     attributes: str | None = None
-    payload: bytes | None = None
+    payload: builtins.bytes | None = None
 
     def attribute(self, key: str, default: Any = None) -> Any:
         """One value of ``attributes``, or `default`."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from wfstore.model import events as ev
 from wfstore.model.commands import Outcome, Place
 from wfstore.model.define import define
@@ -177,4 +175,4 @@ def _catch(draft: Draft, workflow: WorkflowState, catcher: TaskState, task: Task
         below += made.created
         if made is not task and made.status == PENDING and made.open_run is None:
             draft.task(ev.TASK_SKIPPED, made.task_id, SKIPPED)
-    _release(draft, workflow, catcher, replace(outcome, output=None))
+    _release(draft, workflow, catcher, outcome._replace(output=None))

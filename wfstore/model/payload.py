@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import builtins
+from typing import NamedTuple
 
 #: Values up to this size travel inside the event's own commit; larger ones are files of their own.
 INLINE_LIMIT_BYTES = 32 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class PayloadRef:
+class PayloadRef(NamedTuple):
     """sha256 (hex) and size of a pickled value; `data` when it is inline, else None and it lies in the payload store
     under its hash."""
 
     hash: str
     bytes: int
-    data: bytes | None = None
+    data: builtins.bytes | None = None
 
 
 def payload_uri(hash_: str) -> str:

@@ -13,7 +13,7 @@ import re
 import secrets
 
 from wfstore.errors import DamageError, PayloadMissingError, StorageError, StorageFullError
-from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef
+from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef, payload_uri
 from wfstore.payloads.pickling import hash_of
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -84,7 +84,7 @@ class PayloadStore:
         """Where it lies relative to the storage: ``payloads/ab/ab12...``."""
         if not _HASH.fullmatch(hash):
             raise PayloadMissingError(self.storage, f"{hash!r} is not the sha256 of a payload")
-        return f"payloads/{hash[:2]}/{hash}"
+        return payload_uri(hash)
 
     def _keep(self, name: str, data: bytes) -> None:
         path = self.path(name)

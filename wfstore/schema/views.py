@@ -61,7 +61,7 @@ _AS_OF = Column("as_of_seq", "BIGINT", "The last event that the manager had appl
 
 WORKFLOWS = (
     _ID,
-    Column("name", "VARCHAR", 'The metadata\'s "name" if that is a string, else the root task\'s name.'),
+    Column("name", "VARCHAR", "The metadata's \"name\" if that is a string, else the root task's name."),
     Column("status", "VARCHAR", "RUNNING, PENDING, FAILED, RESUMABLE, CANCELED or SUCCESSFUL."),
     Column("submitted_at", "TIMESTAMP", "When the manager accepted it, UTC."),
     Column("started_at", "TIMESTAMP", "When its first run began, UTC."),

@@ -100,13 +100,15 @@ def measure_modules(package: str, modules: list[str]) -> Measure:
 
 
 def _nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, int]]:
-    """Every node with how deeply blocks are nested there."""
+    """Every node with how deeply blocks are nested there; `elif` is as deep as its `if`."""
     todo = [(tree, 0)]
     while todo:
         node, level = todo.pop()
         yield node, level
-        level += isinstance(node, _NESTING)
-        todo.extend((child, level) for child in ast.iter_child_nodes(node))
+        below = level + isinstance(node, _NESTING)
+        orelse = node.orelse if isinstance(node, ast.If) else []
+        alternative = orelse[0] if len(orelse) == 1 and isinstance(orelse[0], ast.If) else None
+        todo.extend((child, level if child is alternative else below) for child in ast.iter_child_nodes(node))
 
 
 def add_up(package: str, *parts: Measure) -> Measure:

@@ -34,8 +34,11 @@ class Dumped(NamedTuple):
 
 
 class _Snapshot(NamedTuple):
+    """Content of an ObjectRef, `inside`: of the references in it; `bare`: it is itself nothing but a reference."""
+
     ref: PayloadRef
-    inside: tuple[PayloadRef, ...]
+    inside: tuple[PayloadRef, ...] = ()
+    bare: bool = False
 
 
 class _NotWhole(Exception):
@@ -64,15 +67,17 @@ class ArgumentDumper:
 
     def large(self, value: Any) -> PayloadRef | None:
         """Where the value is kept apart, if it is known to be large or says so itself."""
-        known = self._large.get(id(value))
-        if known is not None:
-            return known[1]
-        return self._keep_apart(value) if _stated_bytes(value) > INLINE_LIMIT_BYTES else None
+        if id(value) in self._large or _stated_bytes(value) > INLINE_LIMIT_BYTES:
+            return self._keep_apart(value)
+        return None
 
     def _split(self, values: list[Any]) -> bool:
         return sum(self._keep_apart(value) is not None for value in values) > 0
 
     def _keep_apart(self, value: Any) -> PayloadRef | None:
+        known = self._large.get(id(value))
+        if known is not None:
+            return known[1]
         try:
             data = pickled(value, _refuse)
         except _NotWhole:
@@ -95,11 +100,13 @@ class ArgumentDumper:
             if not is_reference(obj):
                 return None
             inner = self.snapshot(obj)
+            _check_nestable(inner)
             inside.update((ref.hash, ref) for ref in (inner.ref, *inner.inside))
             return SharedRef, (inner.ref.hash,)
 
-        data = pickled(ray.get(reference), replace)
-        snapshot = self._snapshots[key] = _Snapshot(self.put(data), tuple(inside.values()))
+        content = ray.get(reference)
+        ref = self.put(pickled(content, replace))
+        snapshot = self._snapshots[key] = _Snapshot(ref, tuple(inside.values()), is_reference(content))
         return snapshot
 
 
@@ -128,7 +135,7 @@ class _Draft:
             return Shared(self._share(self._dumper.snapshot(value)))
         kept = self._dumper.large(value)
         if kept is not None:
-            return Shared(self._share(_Snapshot(kept, ())))
+            return Shared(self._share(_Snapshot(kept)))
         self.unknown.append(value)
         return value
 
@@ -141,7 +148,9 @@ class _Draft:
                 position = self._nested[key_of(obj)] = self._append(obj, NESTED)
             return Upstream, (position,)
         if is_reference(obj):
-            return SharedRef, (self._share(self._dumper.snapshot(obj)),)
+            snapshot = self._dumper.snapshot(obj)
+            _check_nestable(snapshot)
+            return SharedRef, (self._share(snapshot),)
         return None
 
     def _append(self, node: Any, kind: str) -> int:
@@ -155,6 +164,11 @@ class _Draft:
                 self._positions[ref.hash] = len(self.shared)
                 self.shared.append(ref)
         return self._positions[snapshot.ref.hash]
+
+
+def _check_nestable(snapshot: _Snapshot) -> None:
+    if snapshot.bare:  # Ray has no way to make such an object again
+        raise NotImplementedError("Workflow does not support checkpointing nested object references yet.")
 
 
 def is_reference(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from wfstore.engine.dag import adapter
@@ -38,17 +38,26 @@ def build(
     """
     inputs = adapter.InputValues(args, kwargs)
     calls = Graph(dag, inputs).calls
-    encoder = _Encoder(ArgumentDumper(put, inputs), put_function)
+    bodies = {id(call.function): dump_function(call.function) for call in _first_calls(calls)}
+    encoder = _Encoder(ArgumentDumper(put, inputs), put_function, bodies)
     position = {call.key: index for index, call in enumerate(calls)}
     return DagSpec(tuple(encoder.task(call, position) for call in calls), len(calls) - 1)
+
+
+def _first_calls(calls: Iterable[Call]) -> Iterable[Call]:
+    """One call of each function."""
+    return {id(call.function): call for call in calls}.values()
 
 
 class _Encoder:
     """Calls into task specs. What many tasks share is encoded once."""
 
-    def __init__(self, arguments: ArgumentDumper, put_function: Callable[[bytes], str]) -> None:
+    def __init__(
+        self, arguments: ArgumentDumper, put_function: Callable[[bytes], str], bodies: Mapping[int, bytes]
+    ) -> None:
         self._arguments = arguments
         self._put_function = put_function
+        self._bodies = bodies
         self._functions: dict[int, tuple[str, str, str]] = {}
         self._options: dict[Hashable, TaskOptions] = {}
 
@@ -71,7 +80,7 @@ class _Encoder:
     def _function(self, call: Call) -> tuple[str, str, str]:
         known = self._functions.get(id(call.function))
         if known is None:
-            function_hash = self._put_function(dump_function(call.function))
+            function_hash = self._put_function(self._bodies[id(call.function)])
             known = default_name(call.function), full_name(call.function), function_hash
             self._functions[id(call.function)] = known
         return known

@@ -1,0 +1,27 @@
+-- name: output_sizes
+-- summary: How large the pickled outputs of each task name are.
+-- grain: workflow_name, task_name
+-- param: workflow VARCHAR = NULL: Only workflows of this name.
+-- param: since TIMESTAMP = NULL: Only tasks submitted from then on.
+-- column: workflow_name VARCHAR: Name of the workflows.
+-- column: task_name VARCHAR: Name of the tasks.
+-- column: n BIGINT: How many outputs.
+-- column: p50_bytes BIGINT: Median, bytes.
+-- column: p99_bytes BIGINT: 99th percentile, bytes.
+-- column: max_bytes BIGINT: The largest, bytes.
+-- column: total_bytes BIGINT: All of them, bytes.
+SELECT
+    flow.name AS workflow_name,
+    task.name AS task_name,
+    count(*) AS n,
+    quantile_disc(task.output_bytes, 0.5) AS p50_bytes,
+    quantile_disc(task.output_bytes, 0.99) AS p99_bytes,
+    max(task.output_bytes) AS max_bytes,
+    sum(task.output_bytes)::BIGINT AS total_bytes
+FROM main.tasks AS task
+JOIN main.workflows AS flow ON flow.workflow_id = task.workflow_id
+WHERE task.output_bytes IS NOT NULL
+  AND ($workflow IS NULL OR flow.name = $workflow)
+  AND ($since IS NULL OR task.submitted_at >= $since)
+GROUP BY flow.name, task.name
+ORDER BY total_bytes DESC, workflow_name, task_name

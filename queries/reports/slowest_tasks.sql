@@ -1,0 +1,34 @@
+-- name: slowest_tasks
+-- summary: The tasks whose last successful (else last) attempt took longest.
+-- grain: workflow_id, task_id
+-- param: limit BIGINT = 20: How many rows.
+-- param: workflow VARCHAR = NULL: Only workflows of this name.
+-- param: since TIMESTAMP = NULL: Only tasks submitted from then on.
+-- column: workflow_id VARCHAR: Id of the workflow.
+-- column: workflow_name VARCHAR: Name of the workflow.
+-- column: task_id VARCHAR: Id of the task.
+-- column: task_name VARCHAR: Name of the task.
+-- column: status VARCHAR: Where the task stands.
+-- column: attempts BIGINT: How many attempts it had.
+-- column: started_at TIMESTAMP: When its first attempt began, UTC.
+-- column: wait_s DOUBLE: Seconds it waited for a worker.
+-- column: duration_s DOUBLE: Seconds it took.
+-- column: output_bytes BIGINT: Size of its pickled output, bytes.
+SELECT
+    task.workflow_id,
+    flow.name AS workflow_name,
+    task.task_id,
+    task.name AS task_name,
+    task.status,
+    task.attempts,
+    task.started_at,
+    task.wait_s,
+    task.duration_s,
+    task.output_bytes
+FROM main.tasks AS task
+JOIN main.workflows AS flow ON flow.workflow_id = task.workflow_id
+WHERE task.duration_s IS NOT NULL
+  AND ($workflow IS NULL OR flow.name = $workflow)
+  AND ($since IS NULL OR task.submitted_at >= $since)
+ORDER BY task.duration_s DESC, task.workflow_id, task.task_id
+LIMIT $limit

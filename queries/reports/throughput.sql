@@ -1,0 +1,28 @@
+-- name: throughput
+-- summary: What was done in each span of time, by when the attempts ended.
+-- grain: bucket
+-- param: bucket INTERVAL = 1h: Length of a span.
+-- param: workflow VARCHAR = NULL: Only workflows of this name.
+-- param: since TIMESTAMP = NULL: Only attempts that ended from then on.
+-- column: bucket TIMESTAMP: Beginning of the span, UTC.
+-- column: attempts BIGINT: How many attempts ended in it.
+-- column: succeeded BIGINT: How many of them successfully.
+-- column: failed BIGINT: How many of them failed.
+-- column: busy_s DOUBLE: Seconds that they took, summed.
+-- column: output_bytes BIGINT: Sizes of their pickled outputs, summed, bytes.
+-- column: tasks_per_s DOUBLE: Successful attempts per second of the span.
+SELECT
+    time_bucket($bucket::INTERVAL, attempt.ended_at) AS bucket,
+    count(*) AS attempts,
+    count(*) FILTER (attempt.status = 'SUCCESSFUL') AS succeeded,
+    count(*) FILTER (attempt.status = 'FAILED') AS failed,
+    coalesce(sum(attempt.duration_s), 0) AS busy_s,
+    coalesce(sum(attempt.output_bytes), 0)::BIGINT AS output_bytes,
+    count(*) FILTER (attempt.status = 'SUCCESSFUL') / epoch($bucket::INTERVAL) AS tasks_per_s
+FROM main.attempts AS attempt
+JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
+WHERE attempt.ended_at IS NOT NULL
+  AND ($workflow IS NULL OR flow.name = $workflow)
+  AND ($since IS NULL OR attempt.ended_at >= $since)
+GROUP BY ALL
+ORDER BY bucket

@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.engine_dag.dag_tools import MemoryStore
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()

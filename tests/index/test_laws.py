@@ -1,0 +1,126 @@
+"""One decision, many folds: after every prefix of any legal log, SQL says what the manager's memory says."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.index.worlds import lease
+from tests.model.histories import random_history
+from wfstore.index import FRAMES, Index, shared
+from wfstore.log import MemoryLog
+from wfstore.model.state import State, TaskState, WorkflowState
+
+SEEDS = st.integers(0, 2**32)
+EPOCH = datetime(1970, 1, 1)
+
+
+def at(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else EPOCH + timedelta(microseconds=microseconds)
+
+
+def seconds(microseconds: int | None) -> float | None:
+    return None if microseconds is None else microseconds / 1e6
+
+
+def workflow_row(workflow: WorkflowState) -> dict[str, Any]:
+    tasks = workflow.tasks.values()
+    return {
+        "workflow_id": workflow.workflow_id,
+        "name": workflow.name,
+        "status": workflow.status,
+        "submitted_at": at(workflow.submitted_at),
+        "started_at": at(workflow.started_at),
+        "ended_at": at(workflow.ended_at),
+        "duration_s": seconds(workflow.runs_us),
+        "runs": workflow.runs,
+        "tasks": len(workflow.tasks),
+        "tasks_done": sum(task.status in ("SUCCESSFUL", "CAUGHT") for task in tasks),
+        "tasks_failed": sum(task.status == "FAILED" for task in tasks),
+        "attempts": workflow.attempts,
+        "retries": workflow.retries,
+        "output_bytes": None if workflow.output is None else workflow.output.bytes,
+        "error_type": workflow.error_type if workflow.status == "FAILED" else None,
+        "failed_task_id": workflow.failed_task_id if workflow.status == "FAILED" else None,
+    }
+
+
+def task_row(workflow: WorkflowState, task: TaskState) -> dict[str, Any]:
+    return {
+        "workflow_id": workflow.workflow_id,
+        "task_id": task.task_id,
+        "name": task.name,
+        "function": task.function,
+        "status": task.status,
+        "upstream": task.upstream,
+        "attempts": task.attempts,
+        "ready_at": at(task.ready_at),
+        "started_at": at(task.started_at),
+        "ended_at": at(task.ended_at),
+        "output_bytes": task.output_bytes,
+        "checkpointed": task.checkpointed,
+        "error_type": task.error_type,
+        "error_message": task.error_message,
+        "creator": task.creator,
+    }
+
+
+def expected(state: State) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    workflows = [state.workflows[key] for key in sorted(state.workflows)]
+    tasks = [task_row(w, w.tasks[key]) for w in workflows for key in sorted(w.tasks)]
+    return [workflow_row(w) for w in workflows], tasks
+
+
+def chosen(rows: list[dict[str, Any]], columns: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{name: row[name] for name in columns} for row in rows]
+
+
+def sql_follows(seed: int) -> None:
+    simulation = random_history(seed, 0)
+    log = MemoryLog()
+    log.set_lease(lease())
+    index = Index(log)
+    written = 0
+    for _ in range(25):
+        simulation.step()
+        if written == len(simulation.log):
+            continue
+        log.append(simulation.log[written:])
+        written = len(simulation.log)
+        workflows, tasks = expected(simulation.state)
+        found = index.sql("FROM workflows ORDER BY workflow_id").pl().to_dicts()
+        assert chosen(found, workflows[0] if workflows else {}) == workflows
+        found = index.sql("FROM tasks ORDER BY workflow_id, task_id").pl().to_dicts()
+        assert chosen(found, tasks[0] if tasks else {}) == tasks
+
+
+@settings(max_examples=8, deadline=None)
+@given(SEEDS)
+def test_sql_says_what_the_manager_remembers_after_every_command(seed: int) -> None:
+    sql_follows(seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
+@given(SEEDS)
+def test_sql_says_what_the_manager_remembers_in_many_more_histories(seed: int) -> None:
+    sql_follows(seed)
+
+
+@settings(max_examples=5, deadline=None)
+@given(SEEDS)
+def test_a_history_is_what_the_views_say(seed: int) -> None:
+    log = MemoryLog()
+    log.append(random_history(seed, 60).log)
+    index = Index(log)
+    keys = {"workflows": "1", "runs": "run", "tasks": "defined_seq", "attempts": "submitted_seq"}
+    for (workflow_id,) in index.sql("SELECT workflow_id FROM workflows").fetchall():
+        frames = shared().frames(index.scan(workflow_id))
+        for name in FRAMES:
+            order = keys.get(name, "upstream_task_id, task_id, kind")
+            said = index.sql(f"FROM {name} WHERE workflow_id = $id ORDER BY {order}", {"id": workflow_id}).pl()
+            assert frames[name].equals(said), name

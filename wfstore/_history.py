@@ -1,0 +1,175 @@
+"""One workflow's whole history: what `Store.history(id)` answers. A snapshot; ask again for what came since."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from wfstore.errors import WorkflowNotFoundError
+from wfstore.index import Scan, events_frame, shared
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.table import Table
+
+_JSON_COLUMNS = frozenset({"metadata", "options", "resources", "attributes"})
+#: `print(history)` stays a page; the frames have every row.
+_SHOWN_TASKS, _SHOWN_ERRORS = 40, 10
+
+
+class History:
+    """Runs, tasks, attempts, edges and events of one workflow, as polars frames with the columns of the SQL views."""
+
+    def __init__(self, workflow_id: str, scan: Scan) -> None:
+        """For `Store.history`. Raises WorkflowNotFoundError when `scan` holds no such workflow."""
+        self.workflow_id = workflow_id
+        self._scan = scan
+        if not any(scan.events.column("visible").to_pylist()):
+            raise WorkflowNotFoundError(workflow_id)
+
+    @cached_property
+    def _frames(self) -> dict[str, pl.DataFrame]:
+        return shared().frames(self._scan)
+
+    @property
+    def workflow(self) -> dict[str, Any]:
+        """The row of `workflows`."""
+        return self._frames["workflows"].row(0, named=True)
+
+    @property
+    def status(self) -> str:
+        """Where the workflow stands: a plain string."""
+        return str(self.workflow["status"])
+
+    @property
+    def runs(self) -> pl.DataFrame:
+        """The rows of `runs`, in order."""
+        return self._frames["runs"]
+
+    @property
+    def tasks(self) -> pl.DataFrame:
+        """The rows of `tasks`, in the order in which they were defined: upstream first."""
+        return self._frames["tasks"]
+
+    @property
+    def attempts(self) -> pl.DataFrame:
+        """The rows of `attempts`, in the order in which they were submitted."""
+        return self._frames["attempts"]
+
+    @property
+    def edges(self) -> pl.DataFrame:
+        """The rows of `edges`."""
+        return self._frames["edges"]
+
+    @cached_property
+    def events(self) -> pl.DataFrame:
+        """The rows of `events` in log order, those before the id was last deleted included."""
+        return events_frame(self._scan)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The workflow's row with its metadata as a dict, how many tasks have which status, and the slowest of them."""
+        tasks = self.tasks
+        slowest = tasks.drop_nulls("duration_s").sort("duration_s", descending=True).head(5)
+        return {
+            **_opened(self.workflow),
+            "task_statuses": dict(Counter(tasks["status"].to_list())),
+            "slowest_tasks": slowest.select("task_id", "duration_s").to_dicts(),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON can hold it: rows as dicts, times as ISO 8601 in UTC, JSON columns as objects."""
+        frames = {name: self._frames[name] for name in ("runs", "tasks", "attempts", "edges")}
+        rows = {name: frame.to_dicts() for name, frame in {**frames, "events": self.events}.items()}
+        plain = {name: [_plain(row) for row in found] for name, found in rows.items()}
+        return {"workflow_id": self.workflow_id, "status": self.status, "workflow": _plain(self.workflow), **plain}
+
+    def __repr__(self) -> str:
+        return f"<History of {self.workflow_id!r}: {self.status}, {self.tasks.height} tasks>"
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        text = io.StringIO()
+        Console(file=text, width=120, no_color=True, highlight=False).print(self)
+        return text.getvalue().rstrip()
+
+    def __rich__(self) -> Group:
+        from rich.console import Group
+        from rich.text import Text
+
+        row = self.workflow
+        head = [
+            f"{self.workflow_id}  {row['name']}  {row['status']}",
+            f"submitted {row['submitted_at']}  took {_seconds(row['duration_s'])} in {row['runs']} run(s)  "
+            f"{row['tasks_done']}/{row['tasks']} tasks done, {row['tasks_failed']} failed, {row['retries']} retries",
+        ]
+        if row["error_type"]:
+            head.append(f"{row['failed_task_id']}: {row['error_type']}: {row['error_message']}")
+        parts: list[RenderableType] = [Text(_safe(line)) for line in head]
+        parts.append(_task_table(self.tasks))
+        parts += [Text(_safe(line)) for line in _errors(self.attempts)]
+        return Group(*parts)
+
+
+def _task_table(tasks: pl.DataFrame) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    hidden = tasks.height - _SHOWN_TASKS
+    table = Table(box=None, pad_edge=False, caption=f"and {hidden} more in .tasks" if hidden > 0 else None)
+    for title in ("task", "status", "attempts", "waited", "took", "output", "after"):
+        table.add_column(title, justify="right" if title in ("attempts", "waited", "took", "output") else "left")
+    for row in tasks.head(_SHOWN_TASKS).iter_rows(named=True):
+        cells = (
+            row["task_id"],
+            row["status"],
+            str(row["attempts"]),
+            _seconds(row["wait_s"]),
+            _seconds(row["duration_s"]),
+            "" if row["output_bytes"] is None else f"{row['output_bytes']:,} B",
+            ", ".join(row["upstream"]),
+        )
+        table.add_row(*(Text(_safe(cell)) for cell in cells))
+    return table
+
+
+def _errors(attempts: pl.DataFrame) -> list[str]:
+    failed = attempts.filter(pl.col("status") == "FAILED")
+    lines = [
+        f"  {row['task_id']}, run {row['run']}, attempt {row['attempt']}: {row['error_type']}: {row['error_message']}"
+        for row in failed.tail(_SHOWN_ERRORS).iter_rows(named=True)
+    ]
+    hidden = failed.height - len(lines)
+    more = [f"  and {hidden} earlier ones in .attempts"] if hidden else []
+    return ["failed attempts:", *lines, *more] if lines else []
+
+
+def _safe(text: str) -> str:
+    """One line without the control characters with which an error message could repaint the terminal."""
+    first = next(iter(text.splitlines()), "")
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in first)
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:,.3f} s"
+
+
+def _opened(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: json.loads(value) if name in _JSON_COLUMNS and isinstance(value, str) else value
+        for name, value in row.items()
+    }
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: f"{value.isoformat(timespec='microseconds')}Z" if isinstance(value, datetime) else value
+        for name, value in _opened(row).items()
+    }

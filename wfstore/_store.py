@@ -1,0 +1,256 @@
+"""The public read side: `wfstore.open`, `history`, `sql` and `Store`.
+
+It reads a store that may be written meanwhile, takes no lock, imports no Ray, and unpickles only what
+`Store.output` is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NoReturn, TypeAlias
+
+import polars as pl
+
+from wfstore import errors
+from wfstore._history import History
+from wfstore.index import Connection, Index, LiveSource, Params, Relation, catalog, filters, reports, to_polars
+from wfstore.log import LogReader, VerifyReport, resolve_storage, verify
+from wfstore.model.events import EVENT_TYPES
+from wfstore.model.statuses import ATTEMPT_STATUSES, CANCELED, FAILED, TASK_STATUSES, WORKFLOW_STATUSES
+from wfstore.schema.views import VIEWS
+
+Words: TypeAlias = str | Collection[str] | None
+Order: TypeAlias = str | Sequence[str] | None
+Storage: TypeAlias = str | os.PathLike[str] | None
+
+_EVENT_STATUSES = tuple(dict.fromkeys((*WORKFLOW_STATUSES, *TASK_STATUSES, *ATTEMPT_STATUSES)))
+_live_source: LiveSource | None = None
+
+
+def set_live_source(source: LiveSource | None) -> None:
+    """Where stores opened from now on find the manager's memory, called without arguments; None: nowhere.
+
+    For the engine: this module knows no Ray.
+    """
+    global _live_source
+    _live_source = source
+
+
+def open(storage: Storage = None, *, live: bool | None = None) -> Store:
+    """Open a store for reading: a path, `file://` URI, or as the environment says.
+
+    live: True joins the running manager, so that `live_workflows` and `live_tasks` have rows; None does so when this
+    process is connected to it already; False never. Raises StorageNotFoundError, StorageVersionError, StorageError.
+    """
+    return Store(storage, live=live)
+
+
+def history(workflow_id: str, *, storage: Storage = None) -> History:
+    """The whole history of one workflow. Raises WorkflowNotFoundError."""
+    return open(storage).history(workflow_id)
+
+
+def sql(query: str, params: Params = None, *, storage: Storage = None) -> Relation:
+    """One SELECT over the views. Raises QueryError."""
+    return open(storage).sql(query, params)
+
+
+class Store:
+    """A store, read. Any number of them, and any number of threads on one, may read while a manager writes."""
+
+    def __init__(self, storage: Storage = None, *, live: bool | None = None) -> None:
+        """As `wfstore.open`."""
+        if live and _live_source is None:
+            raise errors.WfstoreError("live state needs this process to be connected to the manager: workflow.init()")
+        self.storage = resolve_storage(storage)
+        self._reader = LogReader(self.storage)
+        self._index = Index(self._reader, None if live is False else _live_source)
+
+    def history(self, workflow_id: str) -> History:
+        """The whole history of one workflow as it stands now. Raises WorkflowNotFoundError."""
+        return History(workflow_id, self._index.scan(workflow_id))
+
+    def sql(self, query: str, params: Params = None) -> Relation:
+        """Run one SELECT once, on a snapshot; `params` for ``?`` (a sequence) or ``$name`` (a mapping).
+
+        The answer is a DuckDB relation over its own rows: ``.fetchall() .pl() .to_arrow_table() .show()``.
+        Raises QueryError with DuckDB's own words.
+        """
+        return self._index.sql(query, params)
+
+    def connect(self) -> Connection:
+        """A DuckDB connection of the caller's own, with the rows and views of this moment, to do anything with."""
+        return self._index.detach()
+
+    def workflows(
+        self,
+        *,
+        status: Words = None,
+        name: str | None = None,
+        since: filters.Moment | None = None,
+        until: filters.Moment | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        order_by: Order = None,
+    ) -> pl.DataFrame:
+        """Rows of `workflows`, newest submitted first.
+
+        status: one or several; since (included), until (not): datetime, ISO 8601 text, or how long ago ("7d");
+        metadata: keys and values it has to have; order_by: columns, "-name" or "name desc" for the largest first.
+        Raises ValueError for a status or column there is not.
+        """
+        given = {"statuses": filters.words(status, WORKFLOW_STATUSES, "status"), "name": name}
+        common = {"since": since, "until": until, "metadata": metadata, "limit": limit, "order_by": order_by}
+        return self._rows("workflows", given, common, ("-submitted_seq",))
+
+    def tasks(
+        self,
+        workflow_id: str | None = None,
+        *,
+        status: Words = None,
+        name: str | None = None,
+        since: filters.Moment | None = None,
+        until: filters.Moment | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        order_by: Order = None,
+    ) -> pl.DataFrame:
+        """Rows of `tasks`, newest submitted first, those not yet submitted last. Filters as in `workflows`."""
+        statuses = filters.words(status, TASK_STATUSES, "status")
+        given = {"workflow_id": workflow_id, "statuses": statuses, "name": name}
+        common = {"since": since, "until": until, "metadata": metadata, "limit": limit, "order_by": order_by}
+        return self._rows("tasks", given, common, ("-submitted_at", "-defined_seq"))
+
+    def attempts(
+        self,
+        workflow_id: str | None = None,
+        *,
+        status: Words = None,
+        name: str | None = None,
+        since: filters.Moment | None = None,
+        until: filters.Moment | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        order_by: Order = None,
+    ) -> pl.DataFrame:
+        """Rows of `attempts`, newest submitted first. `name` and `metadata` are the task's."""
+        statuses = filters.words(status, ATTEMPT_STATUSES, "status")
+        given = {"workflow_id": workflow_id, "statuses": statuses, "name": name}
+        common = {"since": since, "until": until, "metadata": metadata, "limit": limit, "order_by": order_by}
+        return self._rows("attempts", given, common, ("-submitted_seq",))
+
+    def events(
+        self,
+        workflow_id: str | None = None,
+        *,
+        type: Words = None,
+        status: Words = None,
+        name: str | None = None,
+        since: filters.Moment | None = None,
+        until: filters.Moment | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        order_by: Order = None,
+    ) -> pl.DataFrame:
+        """Rows of `events`, newest first. since, until: of `ts`; `metadata` is the workflow's."""
+        statuses = filters.words(status, _EVENT_STATUSES, "status")
+        types = filters.words(type, tuple(EVENT_TYPES), "event type")
+        given = {"workflow_id": workflow_id, "types": types, "statuses": statuses, "name": name}
+        common = {"since": since, "until": until, "metadata": metadata, "limit": limit, "order_by": order_by}
+        return self._rows("events", given, common, ("-seq",))
+
+    def _rows(
+        self, view: str, given: Mapping[str, Any], common: Mapping[str, Any], newest: Sequence[str]
+    ) -> pl.DataFrame:
+        params = {
+            **given,
+            "since": filters.utc(common["since"]),
+            "until": filters.utc(common["until"]),
+            "metadata": filters.json_object(common["metadata"]),
+        }
+        order = filters.order(common["order_by"], VIEWS[view], newest)
+        query = catalog.folder("store")[view]
+        return to_polars(self._index.run(query, params, order, filters.limit(common["limit"])))
+
+    def output(self, workflow_id: str, task_id: str | None = None) -> Any:
+        """The stored output of the workflow or of one task, unpickled. Needs no Ray.
+
+        Raises WorkflowNotFoundError, TaskNotFoundError, NotCheckpointedError; WorkflowExecutionError or
+        WorkflowCancellationError when it failed or was canceled, WorkflowError when there is none yet.
+        """
+        from wfstore.payloads import PayloadStore, loads
+
+        params = {"workflow_id": workflow_id, "task_id": task_id}
+        found = to_polars(self._index.run(catalog.folder("store")["output"], params))
+        if found.is_empty():
+            raise errors.WorkflowNotFoundError(workflow_id)
+        row = found.row(0, named=True)
+        if row["task_status"] is None:
+            raise errors.TaskNotFoundError(workflow_id, row["task_id"])
+        if row["seq"] is None or (task_id is None and row["workflow_status"] in (FAILED, CANCELED)):
+            _no_output(workflow_id, task_id, row)
+        if not row["kept"]:
+            what = f"The output of task {row['task_id']!r} of workflow {workflow_id!r} was not kept (checkpoint=False)"
+            raise errors.NotCheckpointedError(workflow_id, f"{what}; a resume computes it again.")
+        inline = self._reader.read_range(row["seq"], row["seq"], columns=("payload",)).column("payload")[0].as_py()
+        return loads(PayloadStore(self.storage).get(row["hash"]) if inline is None else inline)
+
+    def report(self, name: str, **params: Any) -> pl.DataFrame:
+        """Run a report of `queries/reports/`. Raises ValueError for a report or parameter there is not."""
+        query = reports.find(name)
+        return to_polars(self._index.run(query, reports.bind(query, params)))
+
+    def reports(self) -> pl.DataFrame:
+        """The reports there are: name, summary, grain, parameters."""
+        rows = [
+            {
+                "name": query.name,
+                "summary": query.summary,
+                "grain": query.grain,
+                "parameters": [f"{param.name} {param.type} = {param.default}" for param in query.params],
+            }
+            for query in catalog.folder("reports").values()
+        ]
+        return pl.DataFrame(rows)
+
+    def verify(self, repair: bool = False) -> VerifyReport:
+        """Check the store's bytes; a report with `.ok` and `.problems`. repair: cut a torn tail, keeping a copy."""
+        return verify(self.storage, repair=repair)
+
+    def stats(self) -> dict[str, Any]:
+        """events, workflows, tasks; files, log_bytes, payload_bytes, other_bytes, bytes_per_event (of the log, None
+        without events); oldest and newest event (UTC)."""
+        row = to_polars(self._index.run(catalog.folder("store")["stats"], {})).row(0, named=True)
+        sizes = _sizes(self.storage)
+        per_event = sizes["log_bytes"] / row["events"] if row["events"] else None
+        counts = {name: row[name] for name in ("events", "workflows", "tasks")}
+        return {**counts, **sizes, "bytes_per_event": per_event, "oldest": row["oldest"], "newest": row["newest"]}
+
+    def __repr__(self) -> str:
+        return f"<Store {self.storage!r}>"
+
+
+def _no_output(workflow_id: str, task_id: str | None, row: Mapping[str, Any]) -> NoReturn:
+    status = row["workflow_status"] if task_id is None else row["task_status"]
+    what = f"Workflow[id={workflow_id}]" if task_id is None else f"Task {task_id!r} of workflow {workflow_id!r}"
+    if status == CANCELED:
+        raise errors.WorkflowCancellationError(workflow_id, f"{what} was canceled and has no output.")
+    if status == FAILED:
+        reason = f": {row['error_type']}: {row['error_message']}" if row["error_type"] else ""
+        raise errors.WorkflowExecutionError(workflow_id, f"{what} failed and has no output{reason}")
+    raise errors.WorkflowError(workflow_id, f"{what} has no output yet: it is {status}.")
+
+
+def _sizes(storage: str) -> dict[str, int]:
+    sizes = {"files": 0, "log_bytes": 0, "payload_bytes": 0, "other_bytes": 0}
+    kinds = {"log": "log_bytes", "payloads": "payload_bytes"}
+    for folder, _, names in os.walk(storage):
+        kind = kinds.get(os.path.relpath(folder, storage).split(os.sep)[0], "other_bytes")
+        for name in names:
+            try:
+                sizes[kind] += os.stat(os.path.join(folder, name)).st_size
+            except FileNotFoundError:
+                continue  # a temporary file that has got its name since
+            sizes["files"] += 1
+    return sizes

@@ -1,0 +1,89 @@
+"""One workflow's frames, all of them by one statement over its own rows.
+
+The statement is the folds and views of `queries/` as CTEs, so that a frame is what SQL would say. Planning costs more
+than running it on a few rows; so it is planned once, in a small database that holds one workflow at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+
+import polars as pl
+import pyarrow as pa
+
+from wfstore.index import database
+from wfstore.index.catalog import folder
+from wfstore.index.database import Connection, Relation, translated
+from wfstore.index.tail import Scan
+
+FRAMES = ("workflows", "runs", "tasks", "attempts", "edges")
+_FOLDS = ("standing", "run_facts", "task_facts")
+_VIEWS = ("attempts", "tasks", "runs", "workflows", "edges")
+
+
+class HistoryDatabase:
+    """Turns scans into frames. One thread at a time is inside; a call takes milliseconds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection = _create()
+
+    def frames(self, scan: Scan) -> dict[str, pl.DataFrame]:
+        """`FRAMES` of the scanned workflow, by name: columns as in the views, rows in the order they came to be."""
+        rows = scan.events.filter(scan.events.column("visible")).drop_columns(["visible"])
+        with self._lock, translated():
+            connection = self._connection
+            with database.transaction(connection, read_only=False):
+                database.run(connection, folder("fill")["forget_visible"].sql)
+                database.fill(connection, "visible", rows)
+                database.run(connection, folder("fill")["lease"].sql, {"alive": scan.alive})
+            answer = connection.sql("EXECUTE history").to_arrow_table()
+        return {name: _frame(answer.column(name)) for name in FRAMES}
+
+
+@cache
+def shared() -> HistoryDatabase:
+    """The one of this process: it remembers nothing between calls that a store could see."""
+    return HistoryDatabase()
+
+
+def events_frame(scan: Scan) -> pl.DataFrame:
+    """The rows of the scan in the columns of the `events` view."""
+    return _polars(scan.events.drop_columns(["visible"]))
+
+
+def to_polars(relation: Relation) -> pl.DataFrame:
+    """A relation's rows; the only road from DuckDB to polars."""
+    return _polars(relation.to_arrow_table())
+
+
+def _create() -> Connection:
+    connection = database.connect(replacements=False, threads=1)
+    # Without statistics a plan stays good when the rows change; DuckDB then does not plan again at each EXECUTE.
+    database.run(connection, "PRAGMA disable_optimizer")
+    tables = folder("tables")
+    database.run(connection, tables["log"].sql.replace("wfstore.log", "wfstore.visible"))
+    database.run(connection, tables["lease"].sql)
+    database.run(connection, f"PREPARE history AS {_statement()}")
+    return connection
+
+
+def _statement() -> str:
+    folds, views = folder("folds"), folder("views")
+    parts = [(name, folds[name].sql) for name in _FOLDS] + [(name, views[name].sql) for name in _VIEWS]
+    # A CTE has no schema, so references to one lose theirs; tables keep it.
+    for name, _ in parts:
+        parts = [(n, sql.replace(f"wfstore.{name}", name).replace(f"main.{name}", name)) for n, sql in parts]
+    ctes = ", ".join(f"{name} AS MATERIALIZED ({sql})" for name, sql in parts)
+    return f"WITH {ctes} {folder('store')['history'].sql}"
+
+
+def _frame(column: pa.ChunkedArray) -> pl.DataFrame:
+    return _polars(pa.Table.from_struct_array(column.combine_chunks().flatten()))
+
+
+def _polars(table: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame

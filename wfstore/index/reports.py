@@ -1,0 +1,62 @@
+"""Named queries with typed parameters: what the user gave becomes what the SQL file's header asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from wfstore.index.catalog import Param, Query, folder
+from wfstore.index.filters import seconds, utc
+
+_WORDS = {"NULL": None}
+
+
+def find(name: str) -> Query:
+    """The report of that name. Raises ValueError listing those there are."""
+    reports = folder("reports")
+    if name not in reports:
+        raise ValueError(f"no report is called {name!r}; there are: {', '.join(reports)}")
+    return reports[name]
+
+
+def bind(report: Query, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A value for every parameter. Raises ValueError for one it does not take, or a value of the wrong kind."""
+    known = {param.name: param for param in report.params}
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise ValueError(f"report {report.name} does not take {', '.join(unknown)}; it takes: {', '.join(known)}")
+    return {name: _value(report, param, given.get(name)) for name, param in known.items()}
+
+
+def _value(report: Query, param: Param, given: Any) -> Any:
+    value = param.default if given is None else given
+    if given is None and param.default in _WORDS:
+        return _WORDS[param.default]
+    try:
+        return _CONVERT[param.type](value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"report {report.name}: {param.name} takes {param.type}, not {value!r}: {error}") from None
+
+
+def _count(value: Any) -> int:
+    number = int(value)
+    if number < 0 or isinstance(value, bool | float):
+        raise ValueError("a whole number from 0 is needed")
+    return number
+
+
+def _interval(value: Any) -> timedelta:
+    length = value if isinstance(value, timedelta) else timedelta(seconds=seconds(str(value)))
+    if length <= timedelta(0):
+        raise ValueError("it has to be longer than nothing")
+    return length
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("text is needed")
+    return value
+
+
+_CONVERT = {"BIGINT": _count, "VARCHAR": _text, "TIMESTAMP": utc, "INTERVAL": _interval}
