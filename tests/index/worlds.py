@@ -11,11 +11,15 @@ from wfstore.index import Index
 from wfstore.log import Lease, MemoryLog, boot_id, now_us
 from wfstore.model.commands import Outcome, Place, RecordOutcome, Submit
 from wfstore.model.dag import DagSpec, TaskOptions, TaskSpec
+from wfstore.payloads import hash_of
+
+#: The body of every function of these worlds.
+FUNCTION = b"function"
 
 
 def spec(name: str, *upstream: int, kinds: tuple[str, ...] | None = None, **options: Any) -> TaskSpec:
     given = kinds or ("argument",) * len(upstream)
-    return TaskSpec(name, f"shop.{name}", "ab", ref("args"), upstream, given, (), TaskOptions(**options))
+    return TaskSpec(name, f"shop.{name}", hash_of(FUNCTION), ref("args"), upstream, given, (), TaskOptions(**options))
 
 
 def dag(*tasks: TaskSpec) -> DagSpec:

@@ -53,7 +53,9 @@ def random_dag(rng: random.Random, most: int = 6) -> DagSpec:
             ray_options=rng.choice([{}, {"num_cpus": 2}]),
         )
         name = rng.choice(["f", "g", "f_1"])
-        tasks.append(TaskSpec(name, f"m.{name}", "ab", ref("args"), upstream, ("argument",) * len(upstream), (), options))
+        tasks.append(
+            TaskSpec(name, f"m.{name}", "ab", ref("args"), upstream, ("argument",) * len(upstream), (), options)
+        )
     # What the output does not need would not be in the DAG: tie every loose end to the last task.
     used = {i for task in tasks for i in task.upstream}
     loose = tuple(i for i in range(len(tasks) - 1) if i not in used)
@@ -109,7 +111,14 @@ class Simulation:
             return Outcome(True, ended, place, continuation=random_dag(rng, 3))
         kind = rng.choice(["app", "app", "system", "oom", "serialization"])
         return Outcome(
-            False, ended, place, kind=kind, retryable=rng.random() < 0.5, error_type="E", error_message="m", error=ref("e")
+            False,
+            ended,
+            place,
+            kind=kind,
+            retryable=rng.random() < 0.5,
+            error_type="E",
+            error_message="m",
+            error=ref("e"),
         )
 
     def step(self) -> list[Event]:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import queue
+
 import pytest
 
 from tests.model.histories import Simulation, chain, ref
 from wfstore import errors
 from wfstore.model import events as ev
-from wfstore.model.commands import Cancel, Delete, Interrupt, Outcome, Place, RecordOutcome, RecordStarted, Resume, Submit
+from wfstore.model.commands import (
+    Cancel,
+    Delete,
+    Interrupt,
+    Outcome,
+    Place,
+    RecordOutcome,
+    RecordStarted,
+    Resume,
+    Submit,
+)
 from wfstore.model.dag import DagSpec, TaskOptions, TaskSpec
 from wfstore.model.events import Event
 
@@ -198,7 +209,14 @@ def test_catching_covers_the_whole_continuation() -> None:
 
 
 def test_a_late_error_below_a_caught_one_changes_nothing_else() -> None:
-    wide = DagSpec((TaskSpec("x", "m.x", "h"), TaskSpec("x", "m.x", "h"), TaskSpec("y", "m.y", "h", None, (0, 1), ("argument",) * 2)), 2)
+    wide = DagSpec(
+        (
+            TaskSpec("x", "m.x", "h"),
+            TaskSpec("x", "m.x", "h"),
+            TaskSpec("y", "m.y", "h", None, (0, 1), ("argument",) * 2),
+        ),
+        2,
+    )
     simulation = start(chain(2, catch_exceptions=True, max_retries=0))
     end(simulation, "f", OK._replace(output=None, continuation=wide))
     end(simulation, "x", BAD)
@@ -229,7 +247,9 @@ def test_cancel_of_a_finished_one_leaves_it_finished() -> None:
 
 def test_the_queue_is_first_in_first_out_and_full_means_nothing_written() -> None:
     simulation = Simulation()
-    simulation.append(Event(ts=1, type=ev.CONFIG_SET, attributes='{"max_running_workflows":1,"max_pending_workflows":1}'))
+    simulation.append(
+        Event(ts=1, type=ev.CONFIG_SET, attributes='{"max_running_workflows":1,"max_pending_workflows":1}')
+    )
     for name in ("w", "v"):
         simulation.do(Submit(name, chain(1)))
     before = len(simulation.log)

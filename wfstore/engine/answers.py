@@ -87,7 +87,9 @@ def _missing(workflow: WorkflowState, task_id: str | None, task: TaskState | Non
         return Answer(error=errors.WorkflowExecutionError(workflow_id), cause=_cause(workflow))
     if workflow.status == RESUMABLE:
         return Answer(error=errors.OutputNotReadyError(workflow_id))
-    return Answer(error=errors.NotCheckpointedError(workflow_id, f"the output of {task_id or workflow_id} was not kept"))
+    return Answer(
+        error=errors.NotCheckpointedError(workflow_id, f"the output of {task_id or workflow_id} was not kept")
+    )
 
 
 def as_read(error: Exception) -> Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Mapping
@@ -192,6 +193,20 @@ def current() -> Client | None:
     return _current if _current is not None and _current.usable() else None
 
 
+def join() -> Client | None:
+    """This process's client of a manager that runs already, on this process's Ray or one that it can join."""
+    global _current
+    if current() is None:
+        if not ray.is_initialized():
+            try:
+                ray.init(address="auto", logging_level=logging.WARNING)
+            except ConnectionError:
+                return None
+        handle = host.find(host.NAMESPACE)
+        _current = None if handle is None else Client(handle, host.NAMESPACE)
+    return current()
+
+
 def _check_same(client: Client, storage: str | None, max_running: int | None, max_pending: int | None) -> None:
     if storage is not None and resolve_storage(storage) != client.storage:
         raise RuntimeError(
@@ -204,5 +219,3 @@ def _check_same(client: Client, storage: str | None, max_running: int | None, ma
     ):
         if asked is not None and asked != have:
             raise ValueError(f"{name} is {have} on the running manager; it cannot become {asked} while it runs")
-
-

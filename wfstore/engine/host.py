@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 from typing import Any
 
 import ray
@@ -21,7 +21,7 @@ _MAX_CALLS = 1_000_000
 def ensure_ray() -> None:
     """Join the Ray of this process, of RAY_ADDRESS or of this machine; start one when there is none."""
     if not ray.is_initialized():
-        ray.init(log_to_driver=True, logging_level=os.environ.get("WFSTORE_RAY_LOG_LEVEL", "WARNING"))
+        ray.init(logging_level=logging.WARNING)
 
 
 def find(namespace: str) -> Any | None:

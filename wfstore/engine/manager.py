@@ -31,7 +31,7 @@ from wfstore.model.commands import Command, Place, RecordOutcome, RecordStarted,
 from wfstore.model.decide import decide
 from wfstore.model.events import Event
 from wfstore.model.payload import PayloadRef
-from wfstore.model.rows import task_row, workflow_row
+from wfstore.model.rows import live_task_row, live_workflow_row
 from wfstore.model.state import WorkflowState
 from wfstore.model.statuses import RESUMABLE, WORKFLOW_ACTIVE
 from wfstore.model.wire import dumps
@@ -185,7 +185,9 @@ class WorkflowManagementActor:
             elif kind in _ENDS:
                 self._close(event.workflow_id or "")
             elif kind == ev.ATTEMPT_FAILED and event.kind == "canceled":
-                self._executor.cancel((event.workflow_id or "", event.run or 0, event.task_id or "", event.attempt or 0))
+                self._executor.cancel(
+                    (event.workflow_id or "", event.run or 0, event.task_id or "", event.attempt or 0)
+                )
         if self._pump is None and self._submit_some():
             self._pump = asyncio.get_running_loop().create_task(self._submit_rest())
 
@@ -281,11 +283,10 @@ class WorkflowManagementActor:
         """What is in memory now, as rows of `workflows` and `tasks`, and the seq they stand for."""
         await self._durable()
         warm = [workflow for workflow in self._state.workflows.values() if not workflow.cold]
+        seq, now = self._state.seq, now_us()
         return {
-            "as_of_seq": self._state.seq,
-            "now": now_us(),
-            "workflows": [workflow_row(workflow) for workflow in warm],
-            "tasks": [task_row(workflow, task) for workflow in warm for task in workflow.tasks.values()],
+            "workflows": [live_workflow_row(workflow, seq, now) for workflow in warm],
+            "tasks": [live_task_row(workflow, task, seq, now) for workflow in warm for task in workflow.tasks.values()],
         }
 
     async def describe(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Does this node see the storage that the manager writes? Local storage on several nodes must be a shared filesystem."""
+"""Does this node see the storage that the manager writes? On several nodes it must be a shared filesystem."""
 
 from __future__ import annotations
 

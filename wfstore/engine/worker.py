@@ -1,7 +1,7 @@
 """One attempt, on a Ray worker: fetch the arguments, run user code, keep the output, say how it went.
 
-User code may raise, exit or return what cannot be pickled: every end becomes an `Outcome`. Only the death of the process
-is left for the manager to notice.
+User code may raise, exit or return what cannot be pickled: every end becomes an `Outcome`. Only the death of the
+process is left for the manager to notice.
 """
 
 from __future__ import annotations
@@ -56,11 +56,22 @@ def _arguments(job: Assignment, inputs: tuple[Any, ...]) -> tuple[tuple[Any, ...
         if form == REF and nested:
             upstream.append(inputs[value][0])
         elif nested:
-            upstream.append(ray.put(_value(form, value, job.storage, inputs)))
+            upstream.append(_reference(_value(form, value, job.storage, inputs)))
         else:
             upstream.append(_value(form, value, job.storage, inputs))
     shared = [_bytes(form, value, job.storage) for form, value in job.shared]
     return load(_bytes(*job.args, job.storage), upstream, shared, ray.put)
+
+
+def _first(values: list[Any]) -> Any:
+    return values[0]
+
+
+def _reference(value: Any) -> Any:
+    """An ObjectRef of `value`. Ray refuses to put what is one itself, but a task may return it."""
+    if not isinstance(value, ray.ObjectRef):
+        return ray.put(value)
+    return ray.remote(num_cpus=0, max_retries=0)(_first).remote([value])
 
 
 def attempt(assignment: bytes, *inputs: Any) -> tuple[bytes, Any]:

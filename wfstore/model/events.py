@@ -93,7 +93,7 @@ ATTEMPT_RETRY_SCHEDULED = "attempt.retry_scheduled"
 
 #: type -> what it means. The reference docs are made from this table, and a test reads both.
 EVENT_TYPES: dict[str, str] = {
-    MANAGER_STARTED: "A manager claimed the log. attributes: session (of the Ray cluster), pid, host, node_id, version.",
+    MANAGER_STARTED: "A manager claimed the log. attributes: session (of Ray), pid, host, node_id, version.",
     MANAGER_STOPPED: "The manager left in good order.",
     CONFIG_SET: "Limits were set. attributes: max_running_workflows, max_pending_workflows (null: no limit).",
     WORKFLOW_SUBMITTED: (

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from wfstore.model.state import TaskState, WorkflowState
-from wfstore.model.statuses import CAUGHT, FAILED, SUCCESSFUL
+from wfstore.model.statuses import CAUGHT, FAILED, SUCCESSFUL, WORKFLOW_ACTIVE
 
 
 def moment(micros: int | None) -> datetime | None:
@@ -80,3 +80,19 @@ def task_row(workflow: WorkflowState, task: TaskState) -> dict[str, Any]:
         "error_message": task.error_message,
         "metadata": json.dumps(dict(task.metadata), ensure_ascii=False),
     }
+
+
+def live_workflow_row(workflow: WorkflowState, seq: int, now: int) -> dict[str, Any]:
+    """One row of `live_workflows`: elapsed_s of an open one runs on until `now`."""
+    row = workflow_row(workflow)
+    if workflow.status in WORKFLOW_ACTIVE:
+        row["elapsed_s"] = _between(workflow.submitted_at, now)
+    return {**row, "as_of_seq": seq}
+
+
+def live_task_row(workflow: WorkflowState, task: TaskState, seq: int, now: int) -> dict[str, Any]:
+    """One row of `live_tasks`: elapsed_s of one that is under way runs on until `now`."""
+    row = task_row(workflow, task)
+    if task.open_run is not None:
+        row["elapsed_s"] = _between(task.started_at, now)
+    return {**row, "as_of_seq": seq}

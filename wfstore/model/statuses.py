@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 
-class WorkflowStatus(str, Enum):
+class WorkflowStatus(str, Enum):  # noqa: UP042 - the contract of the public API
     """Where a workflow stands. Compares equal to its plain string."""
 
     NONE = "NONE"

@@ -41,7 +41,9 @@ def event_sentences() -> dict[str, str]:
     sentences: dict[str, str] = {}
     for entry, end in zip(entries, ends, strict=True):
         sentence = " ".join(text[entry.end() : end].split()).rstrip(".")
-        sentences.update(dict.fromkeys(entry.group(1).split(", "), sentence[0].upper() + sentence[1:] + "."))
+        if sentence.split()[0].isalpha():  # not the name of an event type
+            sentence = sentence[0].upper() + sentence[1:]
+        sentences.update(dict.fromkeys(entry.group(1).split(", "), sentence + "."))
     return sentences
 
 

@@ -71,10 +71,11 @@ def measure_package(listing: Listing, package: str) -> Any:
     if len(modules) <= LARGE:
         return measure_modules(package, modules)
     from wfstore import workflow
+    from wfstore.cli.demo.dags import named
 
-    part = workflow.task(measure_modules)
+    part = named(measure_modules)
     parts = [part.bind(package, modules[start : start + PART]) for start in range(0, len(modules), PART)]
-    return workflow.continuation(workflow.task(add_up).bind(package, *parts))
+    return workflow.continuation(named(add_up).bind(package, *parts))
 
 
 def measure_modules(package: str, modules: list[str]) -> Measure:

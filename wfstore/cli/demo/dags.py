@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from wfstore import workflow
@@ -10,18 +11,23 @@ from wfstore.cli.demo.replay import OUTPUT_LIMIT_BYTES, replay, trace_output
 from wfstore.traces import Trace
 
 
+def named(function: Callable[..., Any]) -> Any:
+    """The function as a task that goes by its own name, without that of its module."""
+    return workflow.task(function).options(name=function.__name__)
+
+
 def standard_library(marker: str) -> Any:
     """List the packages; measure each; add up; meanwhile one task fails once and is retried, and one always fails and
     is caught. `marker`: path of a file that does not exist yet."""
-    listing = workflow.task(analysis.list_packages).bind()
-    measure = workflow.task(analysis.measure_package)
+    listing = named(analysis.list_packages).bind()
+    measure = named(analysis.measure_package)
     measures = [
         measure.options(metadata={"package": package}).bind(listing, package) for package in analysis.list_packages()
     ]
-    total = workflow.task(analysis.add_up).bind("the standard library", *measures)
-    flaky = workflow.task(analysis.largest_module).options(retry_exceptions=[TimeoutError], max_retries=2)
-    caught = workflow.task(analysis.parse_old_source).options(catch_exceptions=True, max_retries=0)
-    return workflow.task(analysis.summarize).bind(total, flaky.bind(listing, marker), caught.bind(), listing)
+    total = named(analysis.add_up).bind("the standard library", *measures)
+    flaky = named(analysis.largest_module).options(retry_exceptions=[TimeoutError], max_retries=2)
+    caught = named(analysis.parse_old_source).options(catch_exceptions=True, max_retries=0)
+    return named(analysis.summarize).bind(total, flaky.bind(listing, marker), caught.bind(), listing)
 
 
 def trace_dag(trace: Trace, time_scale: float) -> Any:
@@ -37,4 +43,4 @@ def trace_dag(trace: Trace, time_scale: float) -> Any:
             task.id, seconds, size, *(nodes[parent] for parent in task.parents)
         )
     ends = [nodes[task.id] for task in trace.tasks if not task.children]
-    return ends[0] if len(ends) == 1 else workflow.task(trace_output).bind(*ends)
+    return ends[0] if len(ends) == 1 else named(trace_output).bind(*ends)

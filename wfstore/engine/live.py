@@ -1,0 +1,30 @@
+"""The manager's memory as rows, for stores that are opened beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from wfstore.engine import client
+
+Rows = list[dict[str, Any]]
+
+
+def source(storage: str, join: bool) -> Callable[[], tuple[Rows, Rows]] | None:
+    """What gives the rows of `live_workflows` and `live_tasks`; None when this process is not connected to the manager
+    of `storage`.
+
+    join: connect to it if need be. Raises RuntimeError when the running manager uses another storage, and starts none.
+    """
+    link = client.join() if join else client.current()
+    if link is None or link.storage != storage:
+        if not join:
+            return None
+        running = "no manager runs" if link is None else f"the running manager uses {link.storage}"
+        raise RuntimeError(f"there is no live state of {storage}: {running}")
+
+    def rows() -> tuple[Rows, Rows]:
+        answer = link.call("live")
+        return answer["workflows"], answer["tasks"]
+
+    return rows
