@@ -2,8 +2,8 @@
 
     python benchmarks/engine.py [--runs 5] [--only chain,many] [--peers PYTHON]
 
-Prints one JSON line per workload. ``--peers`` names the Python of a virtual environment with ray==2.47.1; its
-ray.workflow then runs the same workloads (chain, fan-out, many) for comparison. Times are milliseconds per task, medians.
+Prints one JSON line per workload. ``--peers`` names the Python of a virtual environment with ray==2.47.1, whose
+ray.workflow then runs the same workloads (chain, fan-out, many). Times are milliseconds per task, medians.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class History:
         """For `Store.history`. Raises WorkflowNotFoundError when `scan` holds no such workflow."""
         self.workflow_id = workflow_id
         self._scan = scan
-        if not any(scan.events.column("visible").to_pylist()):
+        if scan.visible.num_rows == 0:
             raise WorkflowNotFoundError(workflow_id)
 
     @cached_property

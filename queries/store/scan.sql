@@ -1,9 +1,6 @@
 -- name: scan
--- summary: All rows about one workflow id in one pass; whether each belongs to the workflow that exists now.
+-- summary: All rows about one workflow id, in log order.
 -- grain: seq
-SELECT
-    *,
-    seq > coalesce(max(seq) FILTER (WHERE type = 'workflow.deleted') OVER (), 0) AS visible
+SELECT *
 FROM main.events
 WHERE workflow_id = $workflow_id
-ORDER BY seq

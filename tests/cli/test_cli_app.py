@@ -8,11 +8,13 @@ import pty
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Command
+from tests.cli.stores import LOUD_ID
 from wfstore.cli import reference
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +80,23 @@ def test_reading_imports_no_ray_and_json_is_json(store: str, arguments: list[str
         json.loads(document)
 
 
+def seconds(command: list[str]) -> float:
+    """The best of five: what it costs, whatever else the machine does."""
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True, cwd=ROOT)
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [["ls"], ["show", "good"], ["sql", "SELECT count(*) FROM tasks"]])
+def test_a_read_command_starts_quickly(store: str, arguments: list[str]) -> None:
+    bare = seconds([sys.executable, "-c", "import duckdb, polars"])
+    assert seconds([sys.executable, "-m", "wfstore", *arguments, "--storage", store]) - bare < 0.6
+
+
 def test_a_reader_that_leaves_is_no_error(store: str) -> None:
     command = f"{sys.executable} -m wfstore tail -n 100000 --storage '{store}' | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT)
@@ -111,3 +130,27 @@ def on_terminal(command: list[str], columns: int) -> str:
     os.close(above)
     assert process.wait(timeout=30) == 0
     return re.sub(r"\x1b\[\d*m", "", written.decode()).replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["resume", "nope"], "nope"),
+        (["cancel", "nope"], "nope"),
+        (["delete", "nope"], "nope"),
+        (["cancel", "good"], "good is SUCCESSFUL"),
+        (["cancel", LOUD_ID], "is FAILED"),
+    ],
+)
+def test_a_refusal_needs_no_cluster(wfstore: Command, store: str, arguments: list[str], words: str) -> None:
+    answer = wfstore(*arguments, "--storage", store)
+    assert (answer.code, answer.out) == (1, "")
+    assert words in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_resuming_what_has_succeeded_answers_from_the_store(store: str) -> None:
+    code = "import sys; from wfstore.cli.app import run; code = run(sys.argv[1:]); assert 'ray' not in sys.modules"
+    command = [sys.executable, "-c", code, "resume", "good", "--storage", store, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert json.loads(done.stdout)["status"] == "SUCCESSFUL"

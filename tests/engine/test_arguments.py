@@ -269,7 +269,7 @@ def test_y1_wrong_arguments_are_refused_before_anything_is_stored(world: World) 
     def two(a: int, b: int) -> int:
         return a + b
 
-    seq = world.call("live")["as_of_seq"]
+    seq = world.seq()
     with pytest.raises(TypeError):
         two(1, 2)
     for node in (two.bind(1), two.bind(1, 2, 3), two.bind(1, c=2)):
@@ -277,7 +277,7 @@ def test_y1_wrong_arguments_are_refused_before_anything_is_stored(world: World) 
             workflow.run(node, workflow_id="y1")
     with pytest.raises(TypeError, match="missing a required argument: 'b'"):
         workflow.run(two.bind(1), workflow_id="y1")
-    assert world.call("live")["as_of_seq"] == seq
+    assert world.seq() == seq
     with pytest.raises(workflow.WorkflowNotFoundError):
         workflow.get_status("y1")
 

@@ -20,9 +20,11 @@ class SlowLog(MemoryLog):
     def __init__(self) -> None:
         super().__init__()
         self.allowed = threading.Semaphore(0)
+        self.entered = threading.Event()
         self.commits: list[int] = []
 
     def commit(self, rows: Rows) -> tuple[int, int]:
+        self.entered.set()
         self.allowed.acquire()
         self.commits.append(rows.rows)
         return super().commit(rows)
@@ -55,8 +57,7 @@ def test_what_arrives_during_a_commit_is_the_next_commit() -> None:
         log = SlowLog()
         group = GroupCommit(log)
         first = group.append([plain(0)])
-        while log.allowed._value == 0 and not group._queue.empty():  # type: ignore[attr-defined]
-            await asyncio.sleep(0)
+        await asyncio.to_thread(log.entered.wait)
         rest = [group.append(plains(number, 2)) for number in range(5)]
         flushed = asyncio.ensure_future(group.flushed())
         log.allowed.release(2)

@@ -17,7 +17,11 @@ def refuse(*args, **kwargs):
     raise AssertionError("something was unpickled")
 
 sys.meta_path.insert(0, Forbidden())
-pickle.loads = pickle.load = pickle.Unpickler = pickle._Unpickler = refuse
+class Refusing(pickle.Unpickler):
+    load = refuse
+
+pickle.loads = pickle.load = refuse
+pickle.Unpickler = pickle._Unpickler = Refusing
 import wfstore
 store = wfstore.open(sys.argv[1])
 assert store.sql("SELECT count(*) FROM tasks").fetchall()[0][0] > 0

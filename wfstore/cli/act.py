@@ -12,7 +12,7 @@ import wfstore
 from wfstore.cli import cluster, output, progress, text, views
 from wfstore.cli.errors import RefusedError, StoppedError
 from wfstore.cli.options import AsJson, Storage, WorkflowId
-from wfstore.model.statuses import CANCELED, SUCCESSFUL, WORKFLOW_ACTIVE
+from wfstore.model.statuses import CANCELED, FAILED, SUCCESSFUL, WORKFLOW_ACTIVE
 
 
 def resume(workflow_id: WorkflowId, storage: Storage = None, as_json: AsJson = False) -> None:
@@ -21,6 +21,21 @@ def resume(workflow_id: WorkflowId, storage: Storage = None, as_json: AsJson = F
     Modules that its tasks import are looked for in the current folder too.
     """
     store = _known(storage, workflow_id)
+    before = store.history(workflow_id).status
+    if before == CANCELED:
+        raise RefusedError(f"workflow {workflow_id} is CANCELED and cannot be resumed")
+    if before != SUCCESSFUL:
+        _resume(store, storage, workflow_id)
+    found = store.history(workflow_id)
+    if as_json:
+        output.document(output.opened(found.workflow, "metadata"))
+    else:
+        views.header(found)
+    if found.status != SUCCESSFUL:
+        raise RefusedError(f"workflow {workflow_id} ended {found.status}: {views.error(found.workflow)}".rstrip(": "))
+
+
+def _resume(store: wfstore.Store, storage: str | None, workflow_id: str) -> None:
     with cluster.joined(storage):
         from wfstore import workflow
 
@@ -34,13 +49,6 @@ def resume(workflow_id: WorkflowId, storage: Storage = None, as_json: AsJson = F
             progress.follow(store, workflow_id, over)
         except KeyboardInterrupt as stop:
             raise StoppedError(f"no longer waiting; `wfstore resume {workflow_id}` goes on where it stands") from stop
-    found = store.history(workflow_id)
-    if as_json:
-        output.document(output.opened(found.workflow, "metadata"))
-    else:
-        views.header(found)
-    if found.status != SUCCESSFUL:
-        raise RefusedError(f"workflow {workflow_id} ended {found.status}: {views.error(found.workflow)}".rstrip(": "))
 
 
 def cancel(workflow_id: WorkflowId, storage: Storage = None, as_json: AsJson = False) -> None:
@@ -50,8 +58,11 @@ def cancel(workflow_id: WorkflowId, storage: Storage = None, as_json: AsJson = F
     """
     store = _known(storage, workflow_id)
     before = store.history(workflow_id).status
-    if before == SUCCESSFUL:
+    if before in (SUCCESSFUL, FAILED):
         raise RefusedError(f"workflow {workflow_id} is {before}: there is nothing to cancel")
+    if before == CANCELED:
+        _said(workflow_id, before, as_json)
+        return
     with cluster.joined(storage), progress.doing("canceling"):
         from wfstore import workflow
 

@@ -27,7 +27,8 @@ What all verbs share:
   `<tmp>/ray/workflow_data`. `demo` is the exception: it uses `./wfstore-demo`.
 - `--json` prints one JSON document (`tail`: one line for each event). Times are ISO 8601 in UTC, durations seconds,
   sizes bytes. Without it durations and sizes carry their unit.
-- Tables are as wide as the terminal; in a pipe nothing is shortened and there are no colours.
+- On a terminal tables are shortened to its width, and a line below names the columns that found no room; in a pipe
+  nothing is shortened and there are no colours.
 - Progress is shown on a terminal only, on stderr.
 - `ls`, `show`, `history`, `tail`, `sql`, `report`, `verify` and `stats` read the store's files: they need no Ray, no
   server and no lock, and do not disturb whoever writes. `demo`, `resume`, `cancel` and `delete` join the Ray of this

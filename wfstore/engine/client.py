@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import time
 import uuid
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from wfstore.engine import host
 from wfstore.engine.answers import Answer, as_read, fetch
 from wfstore.engine.dag.build import build
 from wfstore.log import resolve_storage
-from wfstore.model.commands import Cancel, Delete, Resume, Submit
+from wfstore.model.commands import Cancel, Command, Delete, Resume, Submit
 from wfstore.model.define import check_metadata, check_workflow_id
 from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef
 from wfstore.payloads import PayloadStore
@@ -97,7 +98,10 @@ class Client:
         check_workflow_id(workflow_id)
         check_metadata(metadata)
         spec = build(dag, args, dict(kwargs), self.put, self.put_function)
-        self.call("handle", Submit(workflow_id, spec, metadata, self._who(), uuid.uuid4().hex))
+        self._order(Submit(workflow_id, spec, metadata, self._who(), uuid.uuid4().hex))
+
+    def _order(self, command: Command) -> None:
+        self.call("handle", pickle.dumps(command, 5))
 
     def _who(self) -> dict[str, Any]:
         if self._driver is None:
@@ -126,13 +130,13 @@ class Client:
         return self._ref(workflow_id)
 
     def resume(self, workflow_id: str) -> None:
-        self.call("handle", Resume(_id(workflow_id), uuid.uuid4().hex))
+        self._order(Resume(_id(workflow_id), uuid.uuid4().hex))
 
     def cancel(self, workflow_id: str) -> None:
-        self.call("handle", Cancel(_id(workflow_id), uuid.uuid4().hex))
+        self._order(Cancel(_id(workflow_id), uuid.uuid4().hex))
 
     def delete(self, workflow_id: str) -> None:
-        self.call("handle", Delete(_id(workflow_id), uuid.uuid4().hex))
+        self._order(Delete(_id(workflow_id), uuid.uuid4().hex))
 
     def output(self, workflow_id: str, task_id: str | None) -> Any:
         return self._take(self.call("wait", _id(workflow_id), task_id), reading=True)

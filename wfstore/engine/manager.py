@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import pickle
 import socket
 from collections import deque
 from collections.abc import Coroutine
@@ -94,8 +95,12 @@ class WorkflowManagementActor:
 
     # -- commands ---------------------------------------------------------------------------------------------------
 
-    async def handle(self, command: Command) -> str | None:
-        """Carry out a command; returns the workflow's status once everything it caused is durable."""
+    async def handle(self, pickled: bytes) -> str | None:
+        """Carry out a command (of wfstore.model, pickled: Ray would take ten times as long over it); returns the
+        workflow's status once everything it caused is durable."""
+        return await self.carry_out(pickle.loads(pickled))
+
+    async def carry_out(self, command: Command) -> str | None:
         workflow_id = command.workflow_id
         self._memory.warm(self._state, workflow_id)
         await self._commit(command)
@@ -306,7 +311,7 @@ class WorkflowManagementActor:
     async def _go_on(self, interrupted: list[str]) -> None:
         """Resume what the previous manager of this cluster left open; callers still wait for it."""
         for workflow_id in interrupted:
-            await self.handle(Resume(workflow_id, by="recovery"))
+            await self.carry_out(Resume(workflow_id, by="recovery"))
 
     async def _keep_lease(self) -> None:
         while self._halted is None:

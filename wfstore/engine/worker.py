@@ -138,14 +138,14 @@ def _retryable(job: Assignment, error: BaseException) -> bool:
 
 
 def _failed(error: BaseException, kind: str, retryable: bool, place: Place, fetch_s: float | None = None) -> Outcome:
-    text = "".join(traceback.format_exception(error))[-_TRACEBACK_LIMIT:]
+    text = _clean("".join(traceback.format_exception(error))[-_TRACEBACK_LIMIT:])
     return Outcome(
         False,
         now_us(),
         place,
         kind=kind,
         retryable=retryable,
-        error_type=type(error).__name__,
+        error_type=_clean(type(error).__name__),
         error_message=_message(error),
         traceback=text,
         error=_pickled_error(error, text),
@@ -153,9 +153,14 @@ def _failed(error: BaseException, kind: str, retryable: bool, place: Place, fetc
     )
 
 
+def _clean(text: str) -> str:
+    """Text that UTF-8 can hold: lone surrogates come out of file names and broken decoders."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _message(error: BaseException) -> str:
     try:
-        return str(error)[:_MESSAGE_LIMIT]
+        return _clean(str(error)[:_MESSAGE_LIMIT])
     except Exception as broken:  # __str__ is user code too
         return f"<{type(error).__name__}, whose __str__ raised {type(broken).__name__}>"
 

@@ -28,16 +28,18 @@ class HistoryDatabase:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._connection = _create()
+        self._alive = False
 
     def frames(self, scan: Scan) -> dict[str, pl.DataFrame]:
         """`FRAMES` of the scanned workflow, by name: columns as in the views, rows in the order they came to be."""
-        rows = scan.events.filter(scan.events.column("visible")).drop_columns(["visible"])
         with self._lock, translated():
             connection = self._connection
             with database.transaction(connection, read_only=False):
                 database.run(connection, folder("fill")["forget_visible"].sql)
-                database.fill(connection, "visible", rows)
-                database.run(connection, folder("fill")["lease"].sql, {"alive": scan.alive})
+                database.fill(connection, "visible", scan.visible)
+                if scan.alive != self._alive:
+                    database.run(connection, folder("fill")["lease"].sql, {"alive": scan.alive})
+            self._alive = scan.alive
             answer = connection.sql("EXECUTE history").to_arrow_table()
         return {name: _frame(answer.column(name)) for name in FRAMES}
 
@@ -50,7 +52,7 @@ def shared() -> HistoryDatabase:
 
 def events_frame(scan: Scan) -> pl.DataFrame:
     """The rows of the scan in the columns of the `events` view."""
-    return _polars(scan.events.drop_columns(["visible"]))
+    return _polars(scan.events)
 
 
 def to_polars(relation: Relation) -> pl.DataFrame:

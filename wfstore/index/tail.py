@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wfstore.errors import StorageError
 from wfstore.index import database, live
@@ -17,6 +18,7 @@ from wfstore.index.catalog import Query, folder
 from wfstore.index.database import Connection, Relation, translated
 from wfstore.index.gate import check
 from wfstore.log import Cursor, Lease, lease_alive, now_us
+from wfstore.model.events import WORKFLOW_DELETED
 
 #: Rows of the manager's memory: (workflows, tasks), dictionaries by column name, times in microseconds or datetimes.
 LiveSource: TypeAlias = Callable[[], tuple[list[dict[str, Any]], list[dict[str, Any]]]]
@@ -36,10 +38,11 @@ class EventSource(Protocol):
 
 
 class Scan(NamedTuple):
-    """All rows about one id: the `events` view's columns and `visible` (of the workflow that exists now).
-    `alive`: whether a manager held the store when it was made."""
+    """The rows about one id, in the columns of the `events` view: all, and those of the workflow that exists now.
+    `alive`: whether a manager held the store when they were read."""
 
     events: pa.Table
+    visible: pa.Table
     alive: bool
 
 
@@ -73,13 +76,16 @@ class Index:
             return relation.materialize()
 
     def scan(self, workflow_id: str) -> Scan:
-        """What there is about one id, in one pass."""
+        """What there is about one id, in one pass; in two where the id was deleted before."""
         with self._lock:
             self._refresh()
             cursor, alive = self._connection.cursor(), self._alive
+        params = {"workflow_id": workflow_id}
         with translated(), database.transaction(cursor, read_only=True):
-            rows = cursor.sql(folder("store")["scan"].sql, params={"workflow_id": workflow_id}).to_arrow_table()
-        return Scan(rows, alive)
+            rows = cursor.sql(folder("store")["scan"].sql, params=params).to_arrow_table()
+            if not pc.any(pc.equal(rows.column("type"), WORKFLOW_DELETED)).as_py():
+                return Scan(rows, rows, alive)
+            return Scan(rows, cursor.sql(folder("store")["scan_visible"].sql, params=params).to_arrow_table(), alive)
 
     def detach(self) -> Connection:
         """A database of the caller's own with the rows and views of this moment."""

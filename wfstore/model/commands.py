@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from wfstore.model.dag import DagSpec
 from wfstore.model.payload import PayloadRef
 
+_NOTHING: Mapping[str, Any] = {}
 
-@dataclass(frozen=True, slots=True)
-class Submit:
+
+class Submit(NamedTuple):
     """Run a DAG under an id. An id that exists is resumed, or answered from the store."""
 
     workflow_id: str
     dag: DagSpec
     metadata: Mapping[str, Any] | None = None
-    driver: Mapping[str, Any] = field(default_factory=dict)
+    driver: Mapping[str, Any] = _NOTHING
     request_id: str | None = None
     by: str | None = None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from wfstore.errors import InvalidCommandError
@@ -81,7 +80,7 @@ def effective(options: TaskOptions, parent: TaskOptions | None, is_output: bool)
         catch = True
     if checkpoint == options.checkpoint and catch == options.catch_exceptions:
         return options
-    return replace(options, checkpoint=checkpoint, catch_exceptions=catch)
+    return options._replace(checkpoint=checkpoint, catch_exceptions=catch)
 
 
 def define(
@@ -99,7 +98,7 @@ def define(
     specs: list[tuple[str, TaskSpec]] = []
     for position, given in enumerate(dag.tasks):
         options = effective(given.options, parent, position == dag.output)
-        spec = given if options is given.options else replace(given, options=options)
+        spec = given if options is given.options else given._replace(options=options)
         task_id = _task_id(spec.name, taken, counters)
         specs.append((task_id, spec))
         draft.events.append(_row(draft, task_id, spec, [specs[i][0] for i in spec.upstream], creator))

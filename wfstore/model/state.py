@@ -19,10 +19,11 @@ class TaskState:
 
     __slots__ = (
         "args", "attempt", "attempt_failed", "attempt_started_at", "attempts", "caught", "checkpointed",
-        "continued_to", "created", "creator", "downstream", "duration_us", "ended_at", "error", "error_message",
-        "error_type", "function", "function_hash", "kinds", "metadata", "name", "open_attempt", "open_run", "open_started", "options",
-        "output", "output_bytes", "output_repr", "output_seq", "ready_at", "resolved", "root", "shared", "started_at",
-        "status", "stored", "submitted_at", "task_id", "upstream", "waiting",
+        "continued_to", "created", "creator", "downstream", "duration_us", "ended_at", "error",
+        "error_message", "error_type", "function", "function_hash", "kinds", "metadata", "name",
+        "open_attempt", "open_run", "open_started", "options", "output", "output_bytes", "output_repr",
+        "output_seq", "ready_at", "resolved", "root", "shared", "started_at", "status", "stored",
+        "submitted_at", "task_id", "upstream", "waiting",
     )  # fmt: skip
 
     def __init__(self, task_id: str, name: str) -> None:
