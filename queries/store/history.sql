@@ -3,7 +3,7 @@
 -- grain: the workflow
 SELECT
     (SELECT coalesce(list(workflows), []) FROM workflows) AS workflows,
-    (SELECT coalesce(list(runs ORDER BY run), []) FROM runs) AS runs,
-    (SELECT coalesce(list(tasks ORDER BY defined_seq), []) FROM tasks) AS tasks,
-    (SELECT coalesce(list(attempts ORDER BY submitted_seq), []) FROM attempts) AS attempts,
-    (SELECT coalesce(list(edges ORDER BY upstream_task_id, task_id, kind), []) FROM edges) AS edges
+    (SELECT coalesce(list(runs), []) FROM runs) AS runs,
+    (SELECT coalesce(list(tasks), []) FROM tasks) AS tasks,
+    (SELECT coalesce(list(attempts), []) FROM attempts) AS attempts,
+    (SELECT coalesce(list(edges), []) FROM edges) AS edges

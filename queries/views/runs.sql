@@ -20,7 +20,8 @@ LEFT JOIN (
     SELECT
         workflow_id,
         run,
-        count(DISTINCT task_id) FILTER (type = 'attempt.submitted') AS tasks_run,
+        -- attempts count from 1 in each run
+        count(*) FILTER (type = 'attempt.submitted' AND attempt = 1) AS tasks_run,
         count(*) FILTER (type = 'task.reused') AS tasks_reused,
         count(*) FILTER (type = 'attempt.submitted') AS attempts
     FROM wfstore.visible

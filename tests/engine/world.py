@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import uuid
 from collections import Counter
@@ -117,6 +118,7 @@ class World:
         ray.kill(handle)
         report = verify(self.storage)
         assert report.ok, [str(problem) for problem in report.problems]
+        shutil.rmtree(self.storage)
 
 
 #: Of an open workflow or task: the live row counts on until now.

@@ -125,8 +125,9 @@ def test_reports(store: wfstore.Store) -> None:
 
 @pytest.mark.parametrize(
     ("name", "params", "says"),
-    [("nope", {}, "slowest_tasks"), ("slowest_tasks", {"nope": 1}, "limit"), ("slowest_tasks", {"limit": "x"}, "BIGINT"),
-     ("slowest_tasks", {"limit": -1}, "BIGINT"), ("throughput", {"bucket": "0s"}, "INTERVAL"),
+    [("nope", {}, "slowest_tasks"), ("slowest_tasks", {"nope": 1}, "limit"),
+     ("slowest_tasks", {"limit": "x"}, "BIGINT"), ("slowest_tasks", {"limit": -1}, "BIGINT"),
+     ("throughput", {"bucket": "0s"}, "INTERVAL"),
      ("throughput", {"bucket": "soon"}, "INTERVAL"), ("failures", {"since": "soon"}, "TIMESTAMP"),
      ("failures", {"workflow": 5}, "VARCHAR")],
 )  # fmt: skip
@@ -178,6 +179,8 @@ def test_live(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_store, "_live_source", None)
     _store.set_live_source(lambda: ([{"workflow_id": "w", "as_of_seq": 1}], []))
     count = "SELECT count(*) FROM live_workflows"
-    assert wfstore.open(storage).sql(count).fetchall() == wfstore.open(storage, live=True).sql(count).fetchall() == [(1,)]
+    assert (
+        wfstore.open(storage).sql(count).fetchall() == wfstore.open(storage, live=True).sql(count).fetchall() == [(1,)]
+    )
     assert wfstore.open(storage, live=False).sql(count).fetchall() == [(0,)]
     assert wfstore.open(storage).connect().sql(count).fetchall() == [(1,)]

@@ -66,9 +66,9 @@ class Client:
     def _find_again(self, error: RayActorError) -> bool:
         if isinstance(error, ActorUnavailableError):
             return True
-        cause = getattr(error, "cause", None)
-        if isinstance(cause, RayTaskError) and isinstance(cause.cause, errors.StorageError):
-            raise cause.cause from None
+        cause = host.cause_of_death(error)
+        if isinstance(cause, errors.StorageError):
+            raise cause from None
         handle = host.find(self.namespace)
         self._handle = handle if handle is not None else self._handle
         return handle is not None

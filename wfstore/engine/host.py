@@ -60,8 +60,15 @@ def describe(handle: Any) -> dict[str, Any]:
     try:
         answer: dict[str, Any] = ray.get(handle.describe.remote())
     except RayActorError as error:
-        cause = getattr(error, "cause", None)
-        if isinstance(cause, RayTaskError) and isinstance(cause.cause, Exception):
-            raise cause.cause from None
+        cause = cause_of_death(error)
+        if cause is not None:
+            raise cause from None
         raise errors.ManagerLostError("workflow manager", str(error)) from None
     return answer
+
+
+def cause_of_death(error: RayActorError) -> Exception | None:
+    """What the manager raised while it started, if that is why it is dead. Ray keeps it in the error's arguments only."""
+    told = error.args[0] if error.args else None
+    cause = told.cause if isinstance(told, RayTaskError) else None
+    return cause if isinstance(cause, Exception) else None

@@ -14,13 +14,14 @@ import pickle
 import socket
 from collections import deque
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 import psutil
 import ray
 
-import wfstore
 from wfstore import errors
+from wfstore._version import __version__
 from wfstore.engine.answers import Answer, Delivered, as_read, output_answer, task_metadata, workflow_metadata
 from wfstore.engine.executor import Ended, TaskExecutor
 from wfstore.engine.orders import Orders, Values
@@ -28,7 +29,7 @@ from wfstore.engine.recovery import Memory, recover
 from wfstore.log import GroupCommit, now_us, own_lease, remove_lease, write_lease
 from wfstore.model import events as ev
 from wfstore.model.apply import apply
-from wfstore.model.commands import Command, Place, RecordOutcome, RecordStarted, Resume
+from wfstore.model.commands import Command, Outcome, Place, RecordOutcome, RecordStarted, Resume
 from wfstore.model.decide import decide
 from wfstore.model.events import Event
 from wfstore.model.payload import PayloadRef
@@ -37,6 +38,7 @@ from wfstore.model.state import WorkflowState
 from wfstore.model.statuses import RESUMABLE, WORKFLOW_ACTIVE
 from wfstore.model.wire import dumps
 from wfstore.payloads import PayloadStore
+from wfstore.schema.rows import Rows, join, pack
 
 LEASE_EVERY_S = 5.0
 _SUBMIT_BURST = 32
@@ -84,7 +86,7 @@ class WorkflowManagementActor:
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "node_id": self._node_id,
-            "version": wfstore.__version__,
+            "version": __version__,
         }
         limits = {"max_running_workflows": max_running, "max_pending_workflows": max_pending}
         now = now_us()
@@ -113,15 +115,17 @@ class WorkflowManagementActor:
             raise self._halted
         now = now_us()
         events: list[Event] = []
+        packed: list[Rows] = []
         for command in commands:
-            caused = decide(self._state, command, now)
+            caused, rows = self._decide(command, now)
             for event in caused:
                 apply(self._state, event)
             events += caused
+            packed.append(rows)
         if not events:
             await self._durable()
             return
-        self._last_commit = commit = self._commits.append(events)
+        self._last_commit = commit = self._commits.append_rows(join(packed))
         try:
             await commit
         except errors.StorageError as error:
@@ -129,6 +133,22 @@ class WorkflowManagementActor:
             raise
         # Whoever asked is answered first: the acts need not be waited for.
         asyncio.get_running_loop().call_soon(self._act, events)
+
+    def _decide(self, command: Command, now: int) -> tuple[list[Event], Rows]:
+        """What follows from a command, checked to fit the log before the state knows it.
+
+        An outcome with a value that does not fit becomes a failed one that says so: nobody could be told otherwise.
+        """
+        caused = decide(self._state, command, now)
+        try:
+            return caused, pack(caused)
+        except (TypeError, ValueError) as error:
+            if not isinstance(command, RecordOutcome):
+                raise errors.InvalidCommandError(str(error)) from error
+            kind, message = type(error).__name__, ascii(error)
+        failed = Outcome(False, now, kind="serialization", error_type=kind, error_message=message)
+        caused = decide(self._state, replace(command, outcome=failed), now)
+        return caused, pack(caused)
 
     async def report_started(self, workflow_id: str, run: int, task_id: str, attempt: int, place: Place) -> None:
         """A worker says that a long attempt is under way."""

@@ -17,7 +17,15 @@ from wfstore.index.catalog import folder
 from wfstore.index.database import Connection, Relation, translated
 from wfstore.index.tail import Scan
 
-FRAMES = ("workflows", "runs", "tasks", "attempts", "edges")
+#: frame -> the columns that put its rows in the order in which they came to be.
+_ORDER = {
+    "workflows": ("workflow_id",),
+    "runs": ("run",),
+    "tasks": ("defined_seq",),
+    "attempts": ("submitted_seq",),
+    "edges": ("upstream_task_id", "task_id", "kind"),
+}
+FRAMES = tuple(_ORDER)
 _FOLDS = ("standing", "run_facts", "task_facts")
 _VIEWS = ("attempts", "tasks", "runs", "workflows", "edges")
 
@@ -41,7 +49,8 @@ class HistoryDatabase:
                     database.run(connection, folder("fill")["lease"].sql, {"alive": scan.alive})
             self._alive = scan.alive
             answer = connection.sql("EXECUTE history").to_arrow_table()
-        return {name: _frame(answer.column(name)) for name in FRAMES}
+        # Sorting here takes a tenth of what an ORDER BY in each list() takes.
+        return {name: _frame(answer.column(name)).sort(order) for name, order in _ORDER.items()}
 
 
 @cache

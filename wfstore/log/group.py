@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from wfstore.errors import StorageError
 from wfstore.model.events import Event
-from wfstore.schema.rows import Rows, pack
+from wfstore.schema.rows import Rows, join, pack
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
@@ -64,9 +64,12 @@ class GroupCommit:
         value does not fit its column (nothing of this append is written, others are not touched). The future raises
         what `LogWriter.append` raises.
         """
+        return self.append_rows(pack(events))
+
+    def append_rows(self, rows: Rows) -> Future[int]:
+        """`append` for rows that were packed, and so checked, before."""
         if self._closed:
             raise StorageError(self._writer.storage, "this group commit is closed")
-        rows = pack(events)
         future: Future[int] = self._loop.create_future()
         self._queue.put((rows, future))
         return future
@@ -105,8 +108,7 @@ class GroupCommit:
         error: BaseException | None = None
         seq = self._durable_seq
         try:
-            data = rows[0].data if len(rows) == 1 else b"".join([part.data for part in rows])
-            seq, self._durable_seq = self._writer.commit(Rows(data, sum(part.rows for part in rows)))
+            seq, self._durable_seq = self._writer.commit(join(rows))
         except BaseException as raised:  # the thread must go on to tell later callers the same
             error = raised
         try:

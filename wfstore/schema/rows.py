@@ -39,6 +39,13 @@ class Rows(NamedTuple):
     rows: int
 
 
+def join(parts: Sequence[Rows]) -> Rows:
+    """All rows, in order, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Rows(b"".join([data for data, _ in parts]), sum(count for _, count in parts))
+
+
 def pack(events: Iterable[Event]) -> Rows:
     """The events' rows. Raises TypeError or ValueError naming the column when a value does not fit it."""
     packer = msgpack.Packer(autoreset=False)

@@ -53,30 +53,31 @@ def demo(
     ones by a continuation, one task fails once and is retried, one always fails and is caught. With --trace each
     recorded task sleeps its scaled run time and returns its scaled output, at most 1 MB.
     """
-    if not math.isfinite(time_scale) or time_scale < 0:
-        raise typer.BadParameter("a number that is not negative is expected", param_hint="--time-scale")
-    recorded = _read(trace)
+    recorded = _read(trace, time_scale)
     folder = Path(FOLDER).absolute()
     removed = storage is None and not keep and not folder.exists()
     if removed:
         atexit.register(_remove, folder)  # before Ray is imported: what is registered first runs last
+    place = storage or str(folder)
     began = time.monotonic()
-    found, result = _run(storage or str(folder), recorded, time_scale)
+    found, result = _run(place, recorded, time_scale)
     facts = {
         "workflow_id": found.workflow_id,
         "status": found.status,
-        "storage": storage or str(folder),
+        "storage": place,
         "kept": not removed,
         "wall_s": round(time.monotonic() - began, 3),
         "result": result,
     }
     if as_json:
         output.document(facts | {"workflow": output.opened(found.workflow, "metadata")})
-    else:
-        _tell(found, facts, storage or f"./{FOLDER}")
+        return
+    _tell(found, facts, storage or f"./{FOLDER}")
 
 
-def _read(path: Path | None) -> Trace | None:
+def _read(path: Path | None, time_scale: float) -> Trace | None:
+    if not math.isfinite(time_scale) or time_scale < 0:
+        raise typer.BadParameter("a number that is not negative is expected", param_hint="--time-scale")
     if path is None:
         return None
     from wfstore import traces
