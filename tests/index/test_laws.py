@@ -98,7 +98,7 @@ def sql_follows(seed: int) -> None:
         assert chosen(found, tasks[0] if tasks else {}) == tasks
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(SEEDS)
 def test_sql_says_what_the_manager_remembers_after_every_command(seed: int) -> None:
     sql_follows(seed)

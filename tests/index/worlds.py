@@ -94,7 +94,8 @@ class World:
             self.end(opened[0][2], opened[0][0])
 
     def rows(self, query: str, **params: Any) -> list[dict[str, Any]]:
-        return self.index.sql(query, params or None).pl().to_dicts()
+        found: list[dict[str, Any]] = self.index.sql(query, params or None).pl().to_dicts()
+        return found
 
     def row(self, query: str, **params: Any) -> dict[str, Any]:
         (row,) = self.rows(query, **params)
