@@ -13,8 +13,9 @@ import os
 import pickle
 import socket
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import psutil
@@ -23,7 +24,7 @@ import ray
 from wfstore import errors
 from wfstore._version import __version__
 from wfstore.engine.answers import Answer, Delivered, as_read, output_answer, task_metadata, workflow_metadata
-from wfstore.engine.executor import Ended, TaskExecutor
+from wfstore.engine.executor import AttemptKey, Ended, TaskExecutor
 from wfstore.engine.orders import Orders, Values
 from wfstore.engine.recovery import Memory, recover
 from wfstore.log import GroupCommit, now_us, own_lease, remove_lease, write_lease
@@ -43,7 +44,8 @@ from wfstore.schema.rows import Rows, join, pack
 LEASE_EVERY_S = 5.0
 _SUBMIT_BURST = 32
 _ENDS = frozenset({ev.WORKFLOW_SUCCEEDED, ev.WORKFLOW_FAILED, ev.WORKFLOW_CANCELED, ev.WORKFLOW_DELETED})
-_HAS_VALUE = frozenset({ev.ATTEMPT_SUCCEEDED, ev.TASK_ERROR_CAUGHT})
+_ENDS_ATTEMPT = frozenset({ev.ATTEMPT_SUCCEEDED, ev.ATTEMPT_FAILED, ev.TASK_ERROR_CAUGHT})
+_Waiting = dict[str, list[asyncio.Future[None]]]
 
 
 class WorkflowManagementActor:
@@ -71,9 +73,10 @@ class WorkflowManagementActor:
         self._orders.runtime_env = runtime_env
         self._commits = GroupCommit(self._recovered.writer)
         self._executor = TaskExecutor(self._on_ended)
-        self._to_submit: deque[tuple[str, str, int, int]] = deque()
+        self._to_submit: deque[AttemptKey] = deque()
         self._pump: asyncio.Task[None] | None = None
-        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._waiting: _Waiting = {}
+        self._waiting_for_tasks: _Waiting = {}
         self._last_commit: asyncio.Future[int] | None = None
         self._halted: errors.StorageError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -109,8 +112,22 @@ class WorkflowManagementActor:
         workflow = self._state.workflows.get(workflow_id)
         return None if workflow is None else workflow.status
 
-    async def _commit(self, *commands: Command) -> None:
-        """Decide the commands, one after the other, and make what follows durable in one commit; then act on it."""
+    async def _commit(self, command: Command) -> None:
+        """Decide a command and make what follows durable; then act on it."""
+        events, commit = self._stage([command])
+        if commit is None:
+            await self._durable()
+            return
+        try:
+            await commit
+        except errors.StorageError as error:
+            self._halt(error)
+            raise
+        # Whoever asked is answered first: the acts need not be waited for.
+        asyncio.get_running_loop().call_soon(self._act, events)
+
+    def _stage(self, commands: Iterable[Command]) -> tuple[list[Event], asyncio.Future[int] | None]:
+        """Decide the commands, one after the other, and append what follows as one; None when nothing does."""
         if self._halted is not None:
             raise self._halted
         now = now_us()
@@ -123,16 +140,9 @@ class WorkflowManagementActor:
             events += caused
             packed.append(rows)
         if not events:
-            await self._durable()
-            return
-        self._last_commit = commit = self._commits.append_rows(join(packed))
-        try:
-            await commit
-        except errors.StorageError as error:
-            self._halt(error)
-            raise
-        # Whoever asked is answered first: the acts need not be waited for.
-        asyncio.get_running_loop().call_soon(self._act, events)
+            return events, None
+        self._last_commit = self._commits.append_rows(join(packed))
+        return events, self._last_commit
 
     def _decide(self, command: Command, now: int) -> tuple[list[Event], Rows]:
         """What follows from a command, checked to fit the log before the state knows it.
@@ -162,13 +172,18 @@ class WorkflowManagementActor:
                 self._values.put(workflow_id, task_id, end.value)
             elif output is not None and not end.outcome.stored and output.data is not None:
                 self._values.put(workflow_id, task_id, output.data)
-        self._begin(self._record(ends))
+        if self._halted is not None:
+            return  # the attempts count as lost, and run again
+        events, commit = self._stage(RecordOutcome(*end.key, end.outcome) for end in ends)
+        if commit is not None:
+            commit.add_done_callback(partial(self._committed, events))
 
-    async def _record(self, ends: list[Ended]) -> None:
-        try:
-            await self._commit(*[RecordOutcome(*end.key, end.outcome) for end in ends])
-        except errors.StorageError:
-            return  # halted: the attempts count as lost, and run again
+    def _committed(self, events: list[Event], commit: asyncio.Future[int]) -> None:
+        error = commit.exception()
+        if isinstance(error, errors.StorageError):
+            self._halt(error)
+        elif error is None:
+            self._act(events)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -186,8 +201,9 @@ class WorkflowManagementActor:
         if self._halted is not None:
             return
         self._halted = error
-        for workflow_id in list(self._waiting):
-            self._wake(workflow_id)
+        for waiting in (self._waiting, self._waiting_for_tasks):
+            for workflow_id in list(waiting):
+                self._wake(waiting, workflow_id)
         fenced = isinstance(error, errors.FencedError)
         asyncio.get_running_loop().call_later(1.0, self._leave, fenced)
 
@@ -200,26 +216,28 @@ class WorkflowManagementActor:
     # -- acts ---------------------------------------------------------------------------------------------------------
 
     def _act(self, events: list[Event]) -> None:
+        ended: set[str] = set()
         for event in events:
             kind = event.type
             if kind == ev.ATTEMPT_SUBMITTED:
-                assert event.workflow_id and event.task_id and event.run and event.attempt
-                self._to_submit.append((event.workflow_id, event.task_id, event.run, event.attempt))
-            elif kind in _HAS_VALUE:
-                self._wake(event.workflow_id or "")
+                self._to_submit.append(_attempt_key(event))
+            elif kind in _ENDS_ATTEMPT:
+                ended.add(event.workflow_id or "")
+                if event.kind == "canceled":
+                    self._executor.cancel(_attempt_key(event))
             elif kind in _ENDS:
-                self._close(event.workflow_id or "")
-            elif kind == ev.ATTEMPT_FAILED and event.kind == "canceled":
-                self._executor.cancel(
-                    (event.workflow_id or "", event.run or 0, event.task_id or "", event.attempt or 0)
-                )
+                self._wake(self._waiting, event.workflow_id or "")
+                ended.add(event.workflow_id or "")
+        for workflow_id in ended:
+            self._wake(self._waiting_for_tasks, workflow_id)
+            self._close(workflow_id)
         if self._pump is None and self._submit_some():
             self._pump = asyncio.get_running_loop().create_task(self._submit_rest())
 
     def _submit_some(self) -> bool:
         """Submit a burst; True when more are waiting."""
         for _ in range(min(_SUBMIT_BURST, len(self._to_submit))):
-            workflow_id, task_id, run, attempt = self._to_submit.popleft()
+            workflow_id, run, task_id, attempt = self._to_submit.popleft()
             workflow = self._state.workflows.get(workflow_id)
             task = None if workflow is None else workflow.tasks.get(task_id)
             if workflow is None or task is None or (task.open_run, task.open_attempt) != (run, attempt):
@@ -233,8 +251,8 @@ class WorkflowManagementActor:
         self._pump = None
 
     def _close(self, workflow_id: str) -> None:
+        """Let go of what an ended workflow holds, once nobody will report about it any more."""
         workflow = self._state.workflows.get(workflow_id)
-        self._wake(workflow_id)
         if workflow is None:
             self._values.forget(workflow_id)
             return
@@ -243,8 +261,9 @@ class WorkflowManagementActor:
         self._values.forget(workflow_id, keep=self._memory.kept_only_here(workflow))
         self._memory.closed(self._state, workflow)
 
-    def _wake(self, workflow_id: str) -> None:
-        for future in self._waiting.pop(workflow_id, ()):
+    @staticmethod
+    def _wake(waiting: _Waiting, workflow_id: str) -> None:
+        for future in waiting.pop(workflow_id, ()):
             if not future.done():
                 future.set_result(None)
 
@@ -266,7 +285,8 @@ class WorkflowManagementActor:
             if answer is not None:
                 return answer
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(workflow_id, []).append(future)
+            waiting = self._waiting if task_id is None else self._waiting_for_tasks
+            waiting.setdefault(workflow_id, []).append(future)
             await future
 
     @ray.method(max_task_retries=-1)
@@ -347,6 +367,10 @@ class WorkflowManagementActor:
         self._commits.close()
         self._recovered.writer.close()
         remove_lease(self._storage)
+
+
+def _attempt_key(event: Event) -> AttemptKey:
+    return event.workflow_id or "", event.run or 0, event.task_id or "", event.attempt or 0
 
 
 def _calm_garbage_collector() -> None:

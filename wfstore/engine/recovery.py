@@ -20,8 +20,10 @@ from wfstore.model.state import State, WorkflowState
 from wfstore.model.statuses import RUNNING, WORKFLOW_ACTIVE
 from wfstore.schema.codec import to_events
 
-#: Tasks of closed workflows that stay in memory; older ones are read back from the log when asked for.
-WARM_TASKS = 100_000
+#: What closed workflows may hold in memory; older ones are read back from the log when asked for. A task weighs its
+#: inline payloads and about as much again for its objects.
+WARM_BYTES = 128 << 20
+_TASK_BYTES = 1500
 
 _BEGINS = frozenset({ev.WORKFLOW_STARTED, ev.WORKFLOW_QUEUED})
 _ENDS = frozenset({ev.WORKFLOW_SUCCEEDED, ev.WORKFLOW_FAILED, ev.WORKFLOW_CANCELED})
@@ -33,16 +35,16 @@ class Memory:
     def __init__(self, reader: LogReader) -> None:
         self._reader = reader
         self._warm: OrderedDict[str, int] = OrderedDict()
-        self._tasks = 0
+        self._bytes = 0
 
     def closed(self, state: State, workflow: WorkflowState) -> None:
         """`workflow` has just ended: it is the last to be let go."""
-        self._tasks -= self._warm.pop(workflow.workflow_id, 0)
-        self._warm[workflow.workflow_id] = len(workflow.tasks)
-        self._tasks += len(workflow.tasks)
-        while self._tasks > WARM_TASKS and len(self._warm) > 1:
-            workflow_id, count = self._warm.popitem(last=False)
-            self._tasks -= count
+        self._bytes -= self._warm.pop(workflow.workflow_id, 0)
+        self._warm[workflow.workflow_id] = size = _weight(workflow)
+        self._bytes += size
+        while self._bytes > WARM_BYTES and len(self._warm) > 1:
+            workflow_id, size = self._warm.popitem(last=False)
+            self._bytes -= size
             old = state.workflows.get(workflow_id)
             if old is not None and old.status not in WORKFLOW_ACTIVE and not old.open_attempts:
                 old.tasks, old.counters, old.cold = {}, {}, True
@@ -70,6 +72,15 @@ class Memory:
             return None
         end = source(workflow, task)
         return None if end.stored or end.caught is not None else end.task_id
+
+
+def _weight(workflow: WorkflowState) -> int:
+    held = 0
+    for task in workflow.tasks.values():
+        for ref in (task.args, task.output, task.caught, task.error):
+            if ref is not None and ref.data is not None:
+                held += len(ref.data)
+    return held + _TASK_BYTES * len(workflow.tasks)
 
 
 @dataclass(slots=True)
