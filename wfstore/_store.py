@@ -7,6 +7,7 @@ It reads a store that may be written meanwhile, takes no lock, imports no Ray, a
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
@@ -25,16 +26,6 @@ Order: TypeAlias = str | Sequence[str] | None
 Storage: TypeAlias = str | os.PathLike[str] | None
 
 _EVENT_STATUSES = tuple(dict.fromkeys((*WORKFLOW_STATUSES, *TASK_STATUSES, *ATTEMPT_STATUSES)))
-_live_source: LiveSource | None = None
-
-
-def set_live_source(source: LiveSource | None) -> None:
-    """Where stores opened from now on find the manager's memory, called without arguments; None: nowhere.
-
-    For the engine: this module knows no Ray.
-    """
-    global _live_source
-    _live_source = source
 
 
 def open(storage: Storage = None, *, live: bool | None = None) -> Store:
@@ -61,11 +52,9 @@ class Store:
 
     def __init__(self, storage: Storage = None, *, live: bool | None = None) -> None:
         """As `wfstore.open`."""
-        if live and _live_source is None:
-            raise errors.WfstoreError("live state needs this process to be connected to the manager: workflow.init()")
         self.storage = resolve_storage(storage)
         self._reader = LogReader(self.storage)
-        self._index = Index(self._reader, None if live is False else _live_source)
+        self._index = Index(self._reader, _live_source(self.storage, live))
 
     def history(self, workflow_id: str) -> History:
         """The whole history of one workflow as it stands now. Raises WorkflowNotFoundError."""
@@ -254,3 +243,12 @@ def _sizes(storage: str) -> dict[str, int]:
                 continue  # a temporary file that has got its name since
             sizes["files"] += 1
     return sizes
+
+
+def _live_source(storage: str, live: bool | None) -> LiveSource | None:
+    """What gives the manager's memory as rows. Ray is imported only when it was asked for, or is there anyway."""
+    if live is False or (live is None and "wfstore.engine.client" not in sys.modules):
+        return None
+    from wfstore.engine.live import source
+
+    return source(storage, join=bool(live))

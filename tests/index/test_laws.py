@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import json
 from typing import Any
 
 import pytest
@@ -13,70 +13,24 @@ from tests.index.worlds import lease
 from tests.model.histories import random_history
 from wfstore.index import FRAMES, Index, shared
 from wfstore.log import MemoryLog
-from wfstore.model.state import State, TaskState, WorkflowState
+from wfstore.model.rows import task_row, workflow_row
+from wfstore.model.state import State
 
 SEEDS = st.integers(0, 2**32)
-EPOCH = datetime(1970, 1, 1)
-
-
-def at(microseconds: int | None) -> datetime | None:
-    return None if microseconds is None else EPOCH + timedelta(microseconds=microseconds)
-
-
-def seconds(microseconds: int | None) -> float | None:
-    return None if microseconds is None else microseconds / 1e6
-
-
-def workflow_row(workflow: WorkflowState) -> dict[str, Any]:
-    tasks = workflow.tasks.values()
-    return {
-        "workflow_id": workflow.workflow_id,
-        "name": workflow.name,
-        "status": workflow.status,
-        "submitted_at": at(workflow.submitted_at),
-        "started_at": at(workflow.started_at),
-        "ended_at": at(workflow.ended_at),
-        "duration_s": seconds(workflow.runs_us),
-        "runs": workflow.runs,
-        "tasks": len(workflow.tasks),
-        "tasks_done": sum(task.status in ("SUCCESSFUL", "CAUGHT") for task in tasks),
-        "tasks_failed": sum(task.status == "FAILED" for task in tasks),
-        "attempts": workflow.attempts,
-        "retries": workflow.retries,
-        "output_bytes": None if workflow.output is None else workflow.output.bytes,
-        "error_type": workflow.error_type if workflow.status == "FAILED" else None,
-        "failed_task_id": workflow.failed_task_id if workflow.status == "FAILED" else None,
-    }
-
-
-def task_row(workflow: WorkflowState, task: TaskState) -> dict[str, Any]:
-    return {
-        "workflow_id": workflow.workflow_id,
-        "task_id": task.task_id,
-        "name": task.name,
-        "function": task.function,
-        "status": task.status,
-        "upstream": task.upstream,
-        "attempts": task.attempts,
-        "ready_at": at(task.ready_at),
-        "started_at": at(task.started_at),
-        "ended_at": at(task.ended_at),
-        "output_bytes": task.output_bytes,
-        "checkpointed": task.checkpointed,
-        "error_type": task.error_type,
-        "error_message": task.error_message,
-        "creator": task.creator,
-    }
 
 
 def expected(state: State) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     workflows = [state.workflows[key] for key in sorted(state.workflows)]
     tasks = [task_row(w, w.tasks[key]) for w in workflows for key in sorted(w.tasks)]
-    return [workflow_row(w) for w in workflows], tasks
+    return [plain(workflow_row(w)) for w in workflows], [plain(row) for row in tasks]
+
+
+def plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "metadata": json.loads(row["metadata"])}
 
 
 def chosen(rows: list[dict[str, Any]], columns: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{name: row[name] for name in columns} for row in rows]
+    return [plain({name: row[name] for name in columns}) for row in rows]
 
 
 def sql_follows(seed: int) -> None:

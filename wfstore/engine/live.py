@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from wfstore import errors
 from wfstore.engine import client
 
 Rows = list[dict[str, Any]]
@@ -14,14 +15,14 @@ def source(storage: str, join: bool) -> Callable[[], tuple[Rows, Rows]] | None:
     """What gives the rows of `live_workflows` and `live_tasks`; None when this process is not connected to the manager
     of `storage`.
 
-    join: connect to it if need be. Raises RuntimeError when the running manager uses another storage, and starts none.
+    join: connect to it if need be. Starts none; raises ManagerLostError when none runs, or one of another storage.
     """
     link = client.join() if join else client.current()
     if link is None or link.storage != storage:
         if not join:
             return None
         running = "no manager runs" if link is None else f"the running manager uses {link.storage}"
-        raise RuntimeError(f"there is no live state of {storage}: {running}")
+        raise errors.ManagerLostError(storage, f"there is no live state: {running}")
 
     def rows() -> tuple[Rows, Rows]:
         answer = link.call("live")

@@ -220,7 +220,9 @@ def _attempt_submitted(workflow: WorkflowState, task: TaskState, event: Event) -
     task.attempts += 1
     task.ready_at = task.ready_at or event.ts
     task.submitted_at = task.submitted_at or event.ts
-    task.ended_at = task.duration_us = task.attempt_started_at = None
+    task.ended_at = task.attempt_started_at = None
+    if not task.succeeded:
+        task.duration_us = None
     workflow.open_attempts[task.task_id] = task
     workflow.attempts += 1
     if task.attempt > 1:
@@ -234,17 +236,20 @@ def _attempt_started(workflow: WorkflowState, task: TaskState, event: Event) -> 
     task.started_at = task.started_at or task.attempt_started_at
 
 
-def _attempt_ended(task: TaskState, event: Event) -> None:
+def _attempt_ended(task: TaskState, event: Event, succeeded: bool) -> None:
+    """The duration of a task is that of its last successful attempt, else of its last one."""
     task.ended_at = event.ts_source or event.ts
-    if task.attempt_started_at is not None:
-        task.duration_us = task.ended_at - task.attempt_started_at
+    if succeeded or not task.succeeded:
+        start = task.attempt_started_at
+        task.duration_us = None if start is None else task.ended_at - start
+    task.succeeded = task.succeeded or succeeded
 
 
 def _attempt_succeeded(workflow: WorkflowState, task: TaskState, event: Event) -> None:
     _close_attempt(workflow, task)
-    _attempt_ended(task, event)
+    _attempt_ended(task, event, True)
     task.status = SUCCESSFUL
-    task.error_type = task.error_message = task.error = task.caught = None
+    task.error_type = task.error_message = task.error = task.caught = task.continued_to = None
     if event.bytes is not None and event.hash is not None:
         task.stored = event.payload is not None or event.uri is not None
         task.output = PayloadRef(event.hash, event.bytes, event.payload)
@@ -257,7 +262,7 @@ def _attempt_succeeded(workflow: WorkflowState, task: TaskState, event: Event) -
 
 def _attempt_failed(workflow: WorkflowState, task: TaskState, event: Event) -> None:
     _close_attempt(workflow, task)
-    _attempt_ended(task, event)
+    _attempt_ended(task, event, False)
     task.status = event.task_status or FAILED
     task.error_type = event.error_type
     task.error_message = event.error_message

@@ -6,16 +6,18 @@ A property test holds the two together after every prefix of random histories. T
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from wfstore.model.state import TaskState, WorkflowState
 from wfstore.model.statuses import CAUGHT, FAILED, SUCCESSFUL, WORKFLOW_ACTIVE
 
+_EPOCH = datetime(1970, 1, 1)
+
 
 def moment(micros: int | None) -> datetime | None:
     """Microseconds UTC as a naive datetime in UTC."""
-    return None if micros is None else datetime.fromtimestamp(micros / 1e6, UTC).replace(tzinfo=None)
+    return None if micros is None else _EPOCH + timedelta(microseconds=micros)
 
 
 def seconds(micros: int | None) -> float | None:
@@ -30,6 +32,7 @@ def workflow_row(workflow: WorkflowState) -> dict[str, Any]:
     """One row of `workflows`."""
     tasks = workflow.tasks.values()
     failed = workflow.status == FAILED
+    sizes = [task.output_bytes for task in tasks if task.output_bytes is not None]
     return {
         "workflow_id": workflow.workflow_id,
         "name": workflow.name,
@@ -47,11 +50,11 @@ def workflow_row(workflow: WorkflowState) -> dict[str, Any]:
         "attempts": workflow.attempts,
         "retries": workflow.retries,
         "output_bytes": workflow.output.bytes if workflow.output else None,
-        "total_output_bytes": sum(task.output_bytes or 0 for task in tasks),
+        "total_output_bytes": sum(sizes) if sizes else None,
         "error_type": workflow.error_type if failed else None,
         "error_message": workflow.error_message if failed else None,
         "failed_task_id": workflow.failed_task_id if failed else None,
-        "metadata": json.dumps(dict(workflow.metadata), ensure_ascii=False),
+        "metadata": json.dumps(dict(workflow.metadata), separators=(",", ":"), ensure_ascii=False),
     }
 
 
@@ -78,7 +81,7 @@ def task_row(workflow: WorkflowState, task: TaskState) -> dict[str, Any]:
         "checkpointed": task.checkpointed,
         "error_type": task.error_type,
         "error_message": task.error_message,
-        "metadata": json.dumps(dict(task.metadata), ensure_ascii=False),
+        "metadata": json.dumps(dict(task.metadata), separators=(",", ":"), ensure_ascii=False),
     }
 
 

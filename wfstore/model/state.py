@@ -23,7 +23,7 @@ class TaskState:
         "error_message", "error_type", "function", "function_hash", "kinds", "metadata", "name",
         "open_attempt", "open_run", "open_started", "options", "output", "output_bytes", "output_repr",
         "output_seq", "ready_at", "resolved", "root", "shared", "started_at", "status", "stored",
-        "submitted_at", "task_id", "upstream", "waiting",
+        "submitted_at", "succeeded", "task_id", "upstream", "waiting",
     )  # fmt: skip
 
     def __init__(self, task_id: str, name: str) -> None:
@@ -65,6 +65,7 @@ class TaskState:
         self.ended_at: int | None = None
         self.attempt_started_at: int | None = None
         self.duration_us: int | None = None
+        self.succeeded = False
         self.error_type: str | None = None
         self.error_message: str | None = None
 
