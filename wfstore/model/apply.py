@@ -237,10 +237,11 @@ def _attempt_started(workflow: WorkflowState, task: TaskState, event: Event) -> 
 
 
 def _attempt_ended(task: TaskState, event: Event, succeeded: bool) -> None:
-    """The duration of a task is that of its last successful attempt, else of its last one."""
+    """The duration of a task is that of its last successful attempt (whose start is known), else of its last one."""
     task.ended_at = event.ts_source or event.ts
+    start = task.attempt_started_at
+    succeeded = succeeded and start is not None
     if succeeded or not task.succeeded:
-        start = task.attempt_started_at
         task.duration_us = None if start is None else task.ended_at - start
     task.succeeded = task.succeeded or succeeded
 
