@@ -25,7 +25,11 @@ class Source(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """One attempt. `function`: pickled body, or None when the worker should read it from the store by its hash."""
+    """One attempt. `function`: pickled body, or None when the worker should read it from the store by its hash.
+
+    go_on: the manager expects to have another attempt of the same kind when this one has ended: the worker reports by a
+    call and takes it, instead of giving its lease back to Ray and being leased again.
+    """
 
     workflow_id: str
     run: int
@@ -33,7 +37,7 @@ class Assignment(NamedTuple):
     attempt: int
     storage: str
     store_id: str
-    manager: tuple[str, str, str]  # name and namespace of the manager, node it runs on
+    manager: tuple[str, str, str, int]  # name and namespace of the manager, node it runs on, its epoch
     function_hash: str
     function: bytes | None
     args: tuple[int, Any] | None
@@ -42,6 +46,11 @@ class Assignment(NamedTuple):
     catch: bool
     checkpoint: bool
     retry_exceptions: bool | tuple[int, Any]
+    go_on: bool = False
+
+    @property
+    def key(self) -> tuple[str, int, str, int]:
+        return (self.workflow_id, self.run, self.task_id, self.attempt)
 
     def dumps(self) -> bytes:
         return pickle.dumps(tuple(self), 5)

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import ray
@@ -39,8 +40,7 @@ class Order:
 
     @property
     def key(self) -> AttemptKey:
-        job = self.assignment
-        return (job.workflow_id, job.run, job.task_id, job.attempt)
+        return self.assignment.key
 
 
 class Executor(Protocol):
@@ -49,6 +49,10 @@ class Executor(Protocol):
     def submit(self, order: Order) -> None: ...
 
     def cancel(self, key: AttemptKey) -> None: ...
+
+    def runs(self, key: AttemptKey) -> bool: ...
+
+    def hand_over(self, key: AttemptKey, order: Order | None) -> None: ...
 
 
 class Ended(NamedTuple):
@@ -68,28 +72,37 @@ class TaskExecutor:
     def __init__(self, on_ended: Callable[[list[Ended]], None]) -> None:
         self._on_ended = on_ended
         self._loop = asyncio.get_running_loop()
-        self._running: dict[AttemptKey, Any] = {}
-        self._ended: deque[tuple[AttemptKey, Any, Any]] = deque()
+        self._running: dict[AttemptKey, _Lease] = {}
+        self._ended: deque[tuple[_Lease, Any]] = deque()
         self._wake_up = threading.Lock()
         self._tasks: dict[tuple[str, str], Any] = {}
 
     def submit(self, order: Order) -> None:
-        key = order.key
+        lease = self._running[order.key] = _Lease(order.key)
         try:
             task = self._ray_task(order)
-            outcome_ref, value_ref = task.remote(order.assignment.dumps(), *order.inputs)
+            lease.outcome, lease.value = task.remote(order.assignment.dumps(), *order.inputs)
         except Exception as error:  # Ray refuses options only now, in words of its own
-            self._running[key] = None
-            self._take_in(key, None, error)
+            self._take_in(lease, error)
             return
-        self._running[key] = outcome_ref
         # Called in a thread of Ray's, with the result at hand: no coroutine per attempt.
-        outcome_ref.future().add_done_callback(lambda done: self._take_in(key, value_ref, done))
+        lease.outcome.future().add_done_callback(partial(self._take_in, lease))
 
     def cancel(self, key: AttemptKey) -> None:
-        ref = self._running.pop(key, None)
-        if ref is not None:
-            ray.cancel(ref, force=True)
+        lease = self._running.pop(key, None)
+        if lease is not None and lease.outcome is not None:
+            ray.cancel(lease.outcome, force=True)
+
+    def runs(self, key: AttemptKey) -> bool:
+        """Somebody will report about this attempt."""
+        return key in self._running
+
+    def hand_over(self, key: AttemptKey, order: Order | None) -> None:
+        """The worker that ran `key` has reported it by a call, and runs `order` from here on; None: nothing more."""
+        lease = self._running.pop(key)
+        lease.key = None if order is None else order.key
+        if order is not None:
+            self._running[order.key] = lease
 
     def _ray_task(self, order: Order) -> Any:
         """The Ray function with the order's options. Named after the task, as Ray's own tools group by name."""
@@ -104,8 +117,8 @@ class TaskExecutor:
             options["runtime_env"] = {**order.runtime_env, **options.get("runtime_env", {})}
         return _run_attempt.options(**options)
 
-    def _take_in(self, key: AttemptKey, value_ref: Any, done: Any) -> None:
-        self._ended.append((key, value_ref, done))
+    def _take_in(self, lease: _Lease, done: Any) -> None:
+        self._ended.append((lease, done))
         if self._wake_up.acquire(blocking=False):
             try:
                 self._loop.call_soon_threadsafe(self._drain)
@@ -116,15 +129,23 @@ class TaskExecutor:
         self._wake_up.release()
         ends = []
         while self._ended:
-            key, value_ref, done = self._ended.popleft()
-            if key not in self._running:
-                continue  # canceled meanwhile
-            del self._running[key]
+            lease, done = self._ended.popleft()
+            if lease.key is None or self._running.pop(lease.key, None) is None:
+                continue  # reported before, or canceled
             outcome = _outcome(done)
             large = outcome.output is not None and outcome.output.data is None
-            ends.append(Ended(key, outcome, value_ref if large else None))
+            ends.append(Ended(lease.key, outcome, lease.value if large else None))
         if ends:
             self._on_ended(ends)
+
+
+@dataclass(slots=True)
+class _Lease:
+    """One Ray task: the attempt that it runs now, and its two results."""
+
+    key: AttemptKey | None
+    outcome: Any = None
+    value: Any = None
 
 
 def _outcome(done: Any) -> Outcome:

@@ -24,8 +24,9 @@ import ray
 from wfstore import errors
 from wfstore._version import __version__
 from wfstore.engine.answers import Answer, Delivered, as_read, output_answer, task_metadata, workflow_metadata
-from wfstore.engine.executor import AttemptKey, Ended, TaskExecutor
-from wfstore.engine.orders import Orders, Values
+from wfstore.engine.assignment import load_outcome
+from wfstore.engine.executor import AttemptKey, Ended, Order, TaskExecutor
+from wfstore.engine.orders import Orders, Values, same_kind
 from wfstore.engine.recovery import Memory, recover
 from wfstore.log import GroupCommit, now_us, own_lease, remove_lease, write_lease
 from wfstore.model import events as ev
@@ -69,7 +70,8 @@ class WorkflowManagementActor:
         self._state.max_running, self._state.max_pending = max_running, max_pending
         self._memory: Memory = self._recovered.memory
         self._values = Values()
-        self._orders = Orders(storage, self._recovered.store_id, (*name, self._node_id), self._values)
+        self._name = (*name, self._node_id, self._recovered.writer.epoch)
+        self._orders = Orders(storage, self._recovered.store_id, self._name, self._values)
         self._orders.runtime_env = runtime_env
         self._commits = GroupCommit(self._recovered.writer)
         self._executor = TaskExecutor(self._on_ended)
@@ -164,14 +166,48 @@ class WorkflowManagementActor:
         """A worker says that a long attempt is under way."""
         await self._commit(RecordStarted(workflow_id, run, task_id, attempt, place))
 
+    async def exchange(self, key: AttemptKey, outcome: bytes) -> bytes | None:
+        """A worker reports how its attempt ended, and takes the next one of the same kind that this made ready."""
+        if not self._executor.runs(key):
+            return None  # canceled
+        end = Ended(key, load_outcome(outcome))
+        self._keep_unstored(end)
+        events, commit = self._stage([RecordOutcome(*key, end.outcome)])
+        if commit is not None:
+            await commit
+        following = self._follow(key, events)
+        self._executor.hand_over(key, following)
+        self._act(events)
+        return None if following is None else following.assignment.dumps()
+
+    def _follow(self, key: AttemptKey, events: list[Event]) -> Order | None:
+        """Take one of the attempts that `events` submit for the worker that ran `key`, out of `events`."""
+        workflow = self._state.workflows.get(key[0])
+        if workflow is None:
+            return None
+        for position, event in enumerate(events):
+            task = workflow.tasks.get(event.task_id or "")
+            if event.type != ev.ATTEMPT_SUBMITTED or event.workflow_id != key[0] or task is None:
+                continue
+            if (task.open_run, task.open_attempt) != (event.run, event.attempt):
+                continue
+            if same_kind(workflow.tasks[key[2]], task):
+                order = self._orders.order(workflow, task)
+                if not order.inputs:
+                    del events[position]
+                    return order
+        return None
+
+    def _keep_unstored(self, end: Ended) -> None:
+        output = end.outcome.output
+        if output is not None and not end.outcome.stored and output.data is not None:
+            self._values.put(end.key[0], end.key[2], output.data)
+
     def _on_ended(self, ends: list[Ended]) -> None:
         for end in ends:
-            workflow_id, _, task_id, _ = end.key
-            output = end.outcome.output
             if end.value is not None:
-                self._values.put(workflow_id, task_id, end.value)
-            elif output is not None and not end.outcome.stored and output.data is not None:
-                self._values.put(workflow_id, task_id, output.data)
+                self._values.put(end.key[0], end.key[2], end.value)
+            self._keep_unstored(end)
         if self._halted is not None:
             return  # the attempts count as lost, and run again
         events, commit = self._stage(RecordOutcome(*end.key, end.outcome) for end in ends)

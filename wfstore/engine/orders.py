@@ -39,7 +39,7 @@ class Values:
 class Orders:
     """Builds orders for one manager."""
 
-    def __init__(self, storage: str, store_id: str, manager: tuple[str, str, str], values: Values) -> None:
+    def __init__(self, storage: str, store_id: str, manager: tuple[str, str, str, int], values: Values) -> None:
         self._storage = storage
         self._store_id = store_id
         self._manager = manager
@@ -71,6 +71,7 @@ class Orders:
             bool(options.catch_exceptions),
             options.checkpoint is not False,
             retry if isinstance(retry, bool) else _place(retry),
+            _leads_on(workflow, task),
         )
         return Order(assignment, task.name, tuple(inputs), self._ray_options(task), self._environment(workflow))
 
@@ -111,6 +112,21 @@ class Orders:
     def _environment(self, workflow: WorkflowState) -> dict[str, Any] | None:
         theirs = workflow.driver.get("runtime_env") or {}
         return None if theirs == self.runtime_env else dict(theirs)
+
+
+def _leads_on(workflow: WorkflowState, task: TaskState) -> bool:
+    """Its success will make another task ready that asks the same of Ray."""
+    for task_id in workflow.tasks[task.root].downstream:
+        dependent = workflow.tasks[task_id]
+        if dependent.waiting == 1 and same_kind(task, dependent):
+            return True
+    return False
+
+
+def same_kind(one: TaskState, other: TaskState) -> bool:
+    """A worker leased for one may run the other."""
+    pickled = one.options.ray_options_pickled or other.options.ray_options_pickled
+    return pickled is None and one.options.ray_options == other.options.ray_options
 
 
 def _place(ref: PayloadRef) -> tuple[int, Any]:

@@ -1,6 +1,7 @@
-"""Long attempts become visible while they run: one thread per worker process reports a start after a moment.
+"""What a worker tells the manager while its Ray task still runs.
 
-An attempt that ends sooner never costs a call; its start arrives with its outcome.
+Long attempts become visible: one thread per worker process reports a start after a moment. An attempt that ends sooner
+never costs a call; its start arrives with its outcome.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
 
 import ray
 
@@ -58,10 +61,25 @@ class StartReporter:
     @staticmethod
     def _report(job: Assignment, place: Place) -> None:
         try:
-            manager = ray.get_actor(job.manager[0], job.manager[1])
+            manager = _manager(job.manager)
         except ValueError:
             return  # the manager is gone for good; nobody is left to tell
-        manager.report_started.remote(job.workflow_id, job.run, job.task_id, job.attempt, place)
+        manager.report_started.remote(*job.key, place)
 
 
 REPORTER = StartReporter()
+
+
+@lru_cache(maxsize=4)
+def _manager(manager: tuple[str, str, str, int]) -> Any:
+    return ray.get_actor(manager[0], manager[1])
+
+
+def exchange(job: Assignment, outcome: bytes) -> bytes | None:
+    """Report how `job` ended; the next assignment for this worker, if there is one.
+
+    Not by ``ray.get``: a task that blocks in it gives its CPU back, and the raylet would start another worker.
+    """
+    reply = _manager(job.manager).exchange.remote(job.key, outcome).future().result()
+    assert reply is None or isinstance(reply, bytes)
+    return reply

@@ -20,7 +20,7 @@ from wfstore.engine.dag.arguments import load
 from wfstore.engine.dag.build import build
 from wfstore.engine.dag.continuation import is_continuation, unwrap
 from wfstore.engine.probe import check_storage_visible
-from wfstore.engine.reporter import REPORTER
+from wfstore.engine.reporter import REPORTER, exchange
 from wfstore.log import now_us
 from wfstore.model.commands import Outcome, Place
 from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef
@@ -28,6 +28,8 @@ from wfstore.payloads import PayloadStore, SerializationError, dumps, hash_of, l
 
 _TRACEBACK_LIMIT = 16_000
 _MESSAGE_LIMIT = 2_000
+_MOST_PER_LEASE = 100
+_SHORT_US = 100_000
 
 
 @lru_cache(maxsize=256)
@@ -75,8 +77,31 @@ def _reference(value: Any) -> Any:
 
 
 def attempt(assignment: bytes, *inputs: Any) -> tuple[bytes, Any]:
-    """(pickled `Outcome`, the value itself when it is too large to travel in the outcome)."""
+    """(pickled `Outcome`, the value itself when it is too large to travel in the outcome).
+
+    Where the manager expects more of the same kind, outcomes but the last are reported by a call that brings the next
+    assignment; nothing is left to return when there is none.
+    """
     job = Assignment.loads(assignment)
+    for _ in range(_MOST_PER_LEASE):
+        outcome, large = _run(job, inputs)
+        if not job.go_on or large is not None or not _short(outcome):
+            break
+        following = exchange(job, dump_outcome(outcome))
+        if following is None:
+            return b"", None
+        job, inputs = Assignment.loads(following), ()
+    else:
+        outcome, large = _run(job, inputs)
+    return dump_outcome(outcome), large
+
+
+def _short(outcome: Outcome) -> bool:
+    """A long attempt ends its Ray task: what Ray's own tools say about it is worth more than a millisecond."""
+    return outcome.ok and outcome.place is not None and outcome.ended_at - outcome.place.started_at < _SHORT_US
+
+
+def _run(job: Assignment, inputs: tuple[Any, ...]) -> tuple[Outcome, Any]:
     context = ray.get_runtime_context()
     place = Place(now_us(), context.get_node_id(), os.getpid(), context.get_task_id())
     began = time.perf_counter()
@@ -85,22 +110,20 @@ def attempt(assignment: bytes, *inputs: Any) -> tuple[bytes, Any]:
         function = _function(job.function_hash, job.storage, job.function)
         args, kwargs = _arguments(job, inputs)
     except BaseException as error:  # a broken pickle may raise anything, even exit
-        return dump_outcome(_failed(error, "serialization", False, place)), None
-    place = Place(now_us(), place.node_id, place.worker_pid, place.ray_task_id)
+        return _failed(error, "serialization", False, place), None
+    place = place._replace(started_at=now_us())
     fetch_s = time.perf_counter() - began
     try:
         with REPORTER.watch(job, place), inside_task(job.workflow_id, job.task_id, job.attempt):
             value = function(*args, **kwargs)
     except BaseException as error:  # SystemExit and KeyboardInterrupt are ends of user code like any other
-        outcome = _failed(error, "app", _retryable(job, error), place, fetch_s)
-        return dump_outcome(outcome), None
+        return _failed(error, "app", _retryable(job, error), place, fetch_s), None
     ended_at = now_us()
     try:
-        outcome, large = _keep(job, value, place, ended_at, fetch_s)
+        return _keep(job, value, place, ended_at, fetch_s)
     except BaseException as error:
         kind = "serialization" if isinstance(error, (SerializationError, TypeError, ValueError)) else "app"
-        return dump_outcome(_failed(error, kind, _retryable(job, error), place, fetch_s)), None
-    return dump_outcome(outcome), large
+        return _failed(error, kind, _retryable(job, error), place, fetch_s), None
 
 
 def _keep(job: Assignment, value: Any, place: Place, ended_at: int, fetch_s: float) -> tuple[Outcome, Any]:
