@@ -68,7 +68,7 @@ def describe(handle: Any) -> dict[str, Any]:
 
 
 def cause_of_death(error: RayActorError) -> Exception | None:
-    """What the manager raised while it started, if that is why it is dead. Ray keeps it in the error's arguments only."""
+    """What the manager raised while it started, if that killed it. Ray keeps it in the error's arguments only."""
     told = error.args[0] if error.args else None
     cause = told.cause if isinstance(told, RayTaskError) else None
     return cause if isinstance(cause, Exception) else None

@@ -31,7 +31,7 @@ from wfstore.engine.recovery import Memory, recover
 from wfstore.log import GroupCommit, now_us, own_lease, remove_lease, write_lease
 from wfstore.model import events as ev
 from wfstore.model.apply import apply
-from wfstore.model.commands import Command, Outcome, Place, RecordOutcome, RecordStarted, Resume
+from wfstore.model.commands import Command, Outcome, Place, RecordOutcome, RecordStarted
 from wfstore.model.decide import decide
 from wfstore.model.events import Event
 from wfstore.model.payload import PayloadRef
@@ -83,7 +83,7 @@ class WorkflowManagementActor:
         self._halted: errors.StorageError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._begin(self._keep_lease())
-        self._begin(self._go_on(self._recovered.interrupted))
+        asyncio.get_running_loop().call_soon(self._act, self._recovered.resumed)
 
     def _describe_self(self, max_running: int | None, max_pending: int | None) -> list[Event]:
         facts = {
@@ -383,11 +383,6 @@ class WorkflowManagementActor:
         }
 
     # -- in the background --------------------------------------------------------------------------------------------
-
-    async def _go_on(self, interrupted: list[str]) -> None:
-        """Resume what the previous manager of this cluster left open; callers still wait for it."""
-        for workflow_id in interrupted:
-            await self.carry_out(Resume(workflow_id, by="recovery"))
 
     async def _keep_lease(self) -> None:
         while self._halted is None:

@@ -12,7 +12,7 @@ from wfstore.log import LogReader, LogWriter, now_us, open_writer
 from wfstore.log.witness import read_witness
 from wfstore.model import events as ev
 from wfstore.model.apply import apply, replay
-from wfstore.model.commands import Interrupt
+from wfstore.model.commands import Interrupt, Resume
 from wfstore.model.decide import decide
 from wfstore.model.events import Event
 from wfstore.model.plan import source
@@ -85,13 +85,13 @@ def _weight(workflow: WorkflowState) -> int:
 
 @dataclass(slots=True)
 class Recovered:
-    """The writer of a new epoch, the state it starts from, and the ids it should resume by itself."""
+    """The writer of a new epoch, the state it starts from, and the events that resumed what was open, to act on."""
 
     writer: LogWriter
     state: State
     memory: Memory
     store_id: str
-    interrupted: list[str]
+    resumed: list[Event]
 
 
 def store_id_of(storage: str) -> str:
@@ -105,8 +105,9 @@ def store_id_of(storage: str) -> str:
 def recover(storage: str, session: str, introduction: list[Event]) -> Recovered:
     """Claim the log and replay it. Blocking. Raises the StorageError family.
 
-    Workflows open at the end of the log are interrupted. They are returned for resumption only when the log was last
-    written by a manager of the same cluster `session`: its callers still wait.
+    Workflows open at the end of the log are interrupted. When it was last written by a manager of the same cluster
+    `session`, they are resumed in the same commit, those that ran before those that waited: their callers still wait,
+    and must not find them interrupted.
     """
     writer = open_writer(storage)
     reader = LogReader(storage)
@@ -119,19 +120,21 @@ def recover(storage: str, session: str, introduction: list[Event]) -> Recovered:
         if event.type in _ENDS and event.workflow_id in state.workflows:
             memory.closed(state, state.workflows[event.workflow_id])
     same_cluster = state.session == session
-    events = list(introduction)
+    workflows = list(state.workflows.values())
+    running = [workflow.workflow_id for workflow in workflows if workflow.status == RUNNING]
+    left_open = [workflow.workflow_id for workflow in workflows if workflow.open_attempts]
+    to_resume = [*running, *state.queue]
+    events = _taken_in(state, introduction)
+    for workflow_id in dict.fromkeys([*to_resume, *left_open]):
+        events += _taken_in(state, decide(state, Interrupt(workflow_id), now_us()))
+    resumed: list[Event] = []
+    for workflow_id in to_resume if same_cluster else ():
+        resumed += _taken_in(state, decide(state, Resume(workflow_id, by="recovery"), now_us()))
+    writer.append(events + resumed)
+    return Recovered(writer, state, memory, store_id_of(storage), resumed)
+
+
+def _taken_in(state: State, events: list[Event]) -> list[Event]:
     for event in events:
         apply(state, event)
-    running: list[str] = []
-    waiting: list[str] = []
-    for workflow in list(state.workflows.values()):
-        if workflow.status not in WORKFLOW_ACTIVE and not workflow.open_attempts:
-            continue
-        if workflow.status in WORKFLOW_ACTIVE:
-            (running if workflow.status == RUNNING else waiting).append(workflow.workflow_id)
-        caused = decide(state, Interrupt(workflow.workflow_id), now_us())
-        for event in caused:
-            apply(state, event)
-        events += caused
-    writer.append(events)
-    return Recovered(writer, state, memory, store_id_of(storage), running + waiting if same_cluster else [])
+    return events
