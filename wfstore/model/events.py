@@ -28,7 +28,7 @@ class Event(NamedTuple):
     request_id: the command that caused it; by: who asked
     bytes: size of the pickled value; uri: its file, relative to the store, when it is not inline; hash: its sha256
     error_type, error_message: of the error that the event is about
-    node_id, worker_pid, ray_task_id: where an attempt ran
+    node_id, worker_pid, ray_task_id: where an attempt ran; short attempts of one chain may share a Ray task
     attributes: JSON object with whatever else the type says
     payload: small pickled value that travels with the event
     """
