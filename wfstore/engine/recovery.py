@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
-from wfstore.errors import StorageError
 from wfstore.log import LogReader, LogWriter, now_us, open_writer
-from wfstore.log.witness import read_witness
 from wfstore.model import events as ev
 from wfstore.model.apply import apply, replay
 from wfstore.model.commands import Interrupt, Resume
@@ -94,14 +95,6 @@ class Recovered:
     resumed: list[Event]
 
 
-def store_id_of(storage: str) -> str:
-    """The id of the store, as its witness gives it."""
-    witness = read_witness(storage)
-    if witness is None:
-        raise StorageError(storage, "store.json is missing; `wfstore verify` says what else is")
-    return witness.store_id
-
-
 def recover(storage: str, session: str, introduction: list[Event]) -> Recovered:
     """Claim the log and replay it. Blocking. Raises the StorageError family.
 
@@ -113,12 +106,8 @@ def recover(storage: str, session: str, introduction: list[Event]) -> Recovered:
     reader = LogReader(storage)
     memory = Memory(reader)
     state = State()
-    for event in reader.events():
-        if event.type in _BEGINS and event.workflow_id is not None:
-            memory.warm(state, event.workflow_id)
-        apply(state, event)
-        if event.type in _ENDS and event.workflow_id in state.workflows:
-            memory.closed(state, state.workflows[event.workflow_id])
+    with _collector_paused():
+        _replay(reader, memory, state)
     same_cluster = state.session == session
     workflows = list(state.workflows.values())
     running = [workflow.workflow_id for workflow in workflows if workflow.status == RUNNING]
@@ -131,7 +120,26 @@ def recover(storage: str, session: str, introduction: list[Event]) -> Recovered:
     for workflow_id in to_resume if same_cluster else ():
         resumed += _taken_in(state, decide(state, Resume(workflow_id, by="recovery"), now_us()))
     writer.append(events + resumed)
-    return Recovered(writer, state, memory, store_id_of(storage), resumed)
+    return Recovered(writer, state, memory, writer.store_id, resumed)
+
+
+def _replay(reader: LogReader, memory: Memory, state: State) -> None:
+    for event in reader.events():
+        if event.type in _BEGINS and event.workflow_id is not None:
+            memory.warm(state, event.workflow_id)
+        apply(state, event)
+        if event.type in _ENDS and event.workflow_id in state.workflows:
+            memory.closed(state, state.workflows[event.workflow_id])
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """The state has no cycles; looking for some took half of the replay's time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _taken_in(state: State, events: list[Event]) -> list[Event]:
