@@ -86,19 +86,30 @@ class Client:
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
-    def submit(
+    def submission(
         self,
         dag: Any,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         workflow_id: str,
         metadata: Mapping[str, Any] | None,
-    ) -> None:
-        """Return once the workflow is in the log. Raises what `decide` raises, and TypeError for a wrong DAG."""
+    ) -> Submit:
+        """The command that submits a DAG; its payloads are kept already. Raises TypeError and ValueError for a wrong
+        DAG, id or metadata, before anything is written."""
         check_workflow_id(workflow_id)
         check_metadata(metadata)
         spec = build(dag, args, dict(kwargs), self.put, self.put_function)
-        self._order(Submit(workflow_id, spec, metadata, self._who(), uuid.uuid4().hex))
+        return Submit(workflow_id, spec, metadata, self._who(), uuid.uuid4().hex)
+
+    def run(self, command: Submit | Resume) -> Any:
+        """Carry out a command and wait for the workflow's output. Raises what `decide` raises, WorkflowExecutionError
+        from the task's error, WorkflowCancellationError."""
+        return self._take(self.call("run", pickle.dumps(command, 5)))
+
+    def run_async(self, command: Submit | Resume) -> Any:
+        """Return, once the command is in the log, an ObjectRef of the output, good across restarts of the manager."""
+        self._order(command)
+        return self._ref(command.workflow_id)
 
     def _order(self, command: Command) -> None:
         self.call("handle", pickle.dumps(command, 5))
@@ -121,16 +132,8 @@ class Client:
         ref: PayloadRef = self._store.put_file(data) if self._sees_storage else self.call("keep", data, True)
         return ref.hash
 
-    def wait(self, workflow_id: str) -> Any:
-        """The output. Raises WorkflowExecutionError from the task's error, WorkflowCancellationError."""
-        return self._take(self.call("wait", workflow_id))
-
-    def run_ref(self, workflow_id: str) -> Any:
-        """An ObjectRef of the output, good across restarts of the manager."""
-        return self._ref(workflow_id)
-
-    def resume(self, workflow_id: str) -> None:
-        self._order(Resume(_id(workflow_id), uuid.uuid4().hex))
+    def resumption(self, workflow_id: str) -> Resume:
+        return Resume(_id(workflow_id), uuid.uuid4().hex)
 
     def cancel(self, workflow_id: str) -> None:
         self._order(Cancel(_id(workflow_id), uuid.uuid4().hex))

@@ -68,8 +68,7 @@ def run(
     """
     name = _fresh_id() if workflow_id is None else workflow_id
     link = client.connect()
-    link.submit(dag, args, kwargs, name, metadata)
-    return link.wait(name)
+    return link.run(link.submission(dag, args, kwargs, name, metadata))
 
 
 def run_async(
@@ -82,8 +81,7 @@ def run_async(
     """As `run`, returning an ObjectRef of the output once the workflow is in the log."""
     name = _fresh_id() if workflow_id is None else workflow_id
     link = client.connect()
-    link.submit(dag, args, kwargs, name, metadata)
-    return link.run_ref(name)
+    return link.run_async(link.submission(dag, args, kwargs, name, metadata))
 
 
 def _fresh_id() -> str:
@@ -96,15 +94,13 @@ def resume(workflow_id: str) -> Any:
     Raises WorkflowNotResumableError for an unknown or canceled one, else as `run`.
     """
     link = client.connect()
-    link.resume(workflow_id)
-    return link.wait(workflow_id)
+    return link.run(link.resumption(workflow_id))
 
 
 def resume_async(workflow_id: str) -> Any:
     """As `resume`, returning an ObjectRef of the output."""
     link = client.connect()
-    link.resume(workflow_id)
-    return link.run_ref(workflow_id)
+    return link.run_async(link.resumption(workflow_id))
 
 
 def resume_all(include_failed: bool = False) -> list[tuple[str, Any]]:
@@ -114,11 +110,9 @@ def resume_all(include_failed: bool = False) -> list[tuple[str, Any]]:
     resumed = []
     for workflow_id in link.call("resumable", include_failed):
         try:
-            link.resume(workflow_id)
+            resumed.append((workflow_id, link.run_async(link.resumption(workflow_id))))
         except errors.WorkflowError as error:
             warnings.warn(f"not resumed: {error}", stacklevel=2)
-            continue
-        resumed.append((workflow_id, link.run_ref(workflow_id)))
     return resumed
 
 

@@ -1,0 +1,273 @@
+"""The heart of the manager: decide, commit, act; and what it keeps while it does.
+
+Decisions are made over a state that runs ahead of the disk by at most the commits in flight; nothing of it shows before
+it is durable: acts wait for their own commit, and every answer waits for all commits before it (`_durable`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Coroutine, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import ray
+
+from wfstore import errors
+from wfstore.engine.assignment import load_outcome
+from wfstore.engine.executor import AttemptKey, Ended, Order, TaskExecutor
+from wfstore.engine.orders import Orders, Values, same_kind
+from wfstore.engine.recovery import Recovered
+from wfstore.log import GroupCommit, now_us
+from wfstore.model import events as ev
+from wfstore.model.apply import apply
+from wfstore.model.commands import Command, Outcome, RecordOutcome
+from wfstore.model.decide import decide
+from wfstore.model.events import Event
+from wfstore.model.state import TaskState, WorkflowState
+from wfstore.model.statuses import WORKFLOW_ACTIVE
+from wfstore.schema.rows import Rows, join, pack
+
+_SUBMIT_BURST = 32
+_ENDS = frozenset({ev.WORKFLOW_SUCCEEDED, ev.WORKFLOW_FAILED, ev.WORKFLOW_CANCELED, ev.WORKFLOW_DELETED})
+_ENDS_ATTEMPT = frozenset({ev.ATTEMPT_SUCCEEDED, ev.ATTEMPT_FAILED, ev.TASK_ERROR_CAUGHT})
+_Waiting = dict[str, list[asyncio.Future[None]]]
+
+
+class Core:
+    """One manager's state, log and attempts. Create it on the loop that it is to live on.
+
+    manager: name and namespace of the actor, the node it runs on, its epoch; runtime_env: that its own tasks inherit
+    """
+
+    def __init__(
+        self, storage: str, recovered: Recovered, manager: tuple[str, str, str, int], runtime_env: dict[str, Any]
+    ) -> None:
+        self._storage = storage
+        self._recovered = recovered
+        self._state = recovered.state
+        self._memory = recovered.memory
+        self._values = Values()
+        self._orders = Orders(storage, recovered.store_id, manager, self._values)
+        self._orders.runtime_env = runtime_env
+        self._commits = GroupCommit(recovered.writer)
+        self._executor = TaskExecutor(self._on_ended)
+        self._to_submit: deque[AttemptKey] = deque()
+        self._pump: asyncio.Task[None] | None = None
+        self._waiting: _Waiting = {}
+        self._waiting_for_tasks: _Waiting = {}
+        self._last_commit: asyncio.Future[int] | None = None
+        self._halted: errors.StorageError | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        asyncio.get_running_loop().call_soon(self._act, recovered.resumed)
+
+    # -- commits ------------------------------------------------------------------------------------------------------
+
+    async def _commit(self, command: Command) -> None:
+        """Decide a command and make what follows durable; then act on it."""
+        events, commit = self._stage([command])
+        if commit is None:
+            await self._durable()
+            return
+        await self._committing(commit)
+        # Whoever asked is answered first: the acts need not be waited for.
+        asyncio.get_running_loop().call_soon(self._act, events)
+
+    async def _committing(self, commit: asyncio.Future[int]) -> None:
+        try:
+            await commit
+        except errors.StorageError as error:
+            self._halt(error)
+            raise
+
+    def _stage(self, commands: Iterable[Command]) -> tuple[list[Event], asyncio.Future[int] | None]:
+        """Decide the commands, one after the other, and append what follows as one; None when nothing does."""
+        if self._halted is not None:
+            raise self._halted
+        now = now_us()
+        events: list[Event] = []
+        packed: list[Rows] = []
+        for command in commands:
+            caused, rows = self._decide(command, now)
+            for event in caused:
+                apply(self._state, event)
+            events += caused
+            packed.append(rows)
+        if not events:
+            return events, None
+        self._last_commit = self._commits.append_rows(join(packed))
+        return events, self._last_commit
+
+    def _decide(self, command: Command, now: int) -> tuple[list[Event], Rows]:
+        """What follows from a command, checked to fit the log before the state knows it.
+
+        An outcome with a value that does not fit becomes a failed one that says so: nobody could be told otherwise.
+        """
+        caused = decide(self._state, command, now)
+        try:
+            return caused, pack(caused)
+        except (TypeError, ValueError) as error:
+            if not isinstance(command, RecordOutcome):
+                raise errors.InvalidCommandError(str(error)) from error
+            kind, message = type(error).__name__, ascii(error)
+        failed = Outcome(False, now, kind="serialization", error_type=kind, error_message=message)
+        caused = decide(self._state, replace(command, outcome=failed), now)
+        return caused, pack(caused)
+
+    async def exchange(self, key: AttemptKey, outcome: bytes) -> bytes | None:
+        """A worker reports how its attempt ended, and takes the next one of the same kind that this made ready."""
+        if not self._executor.runs(key):
+            return None  # canceled
+        end = Ended(key, load_outcome(outcome))
+        self._keep_unstored(end)
+        events, commit = self._stage([RecordOutcome(*key, end.outcome)])
+        if commit is not None:
+            await self._committing(commit)
+        following = None
+        if self._executor.runs(key):  # else its worker died meanwhile
+            following = self._follow(key, events)
+            self._executor.hand_over(key, following)
+        self._act(events)
+        return None if following is None else following.assignment.dumps()
+
+    def _follow(self, key: AttemptKey, events: list[Event]) -> Order | None:
+        """Take one of the attempts that `events` submit for the worker that ran `key`, out of `events`."""
+        workflow = self._state.workflows.get(key[0])
+        if workflow is None:
+            return None
+        for position, event in enumerate(events):
+            task = workflow.tasks.get(event.task_id or "")
+            if event.type != ev.ATTEMPT_SUBMITTED or event.workflow_id != key[0] or task is None:
+                continue
+            if (task.open_run, task.open_attempt) != (event.run, event.attempt):
+                continue
+            order = self._order(workflow, task) if same_kind(workflow.tasks[key[2]], task) else None
+            if isinstance(order, Order) and not order.inputs:
+                del events[position]
+                return order
+        return None
+
+    def _keep_unstored(self, end: Ended) -> None:
+        output = end.outcome.output
+        if output is not None and not end.outcome.stored and output.data is not None:
+            self._values.put(end.key[0], end.key[2], output.data)
+
+    def _on_ended(self, ends: list[Ended]) -> None:
+        for end in ends:
+            if end.value is not None:
+                self._values.put(end.key[0], end.key[2], end.value)
+            self._keep_unstored(end)
+        if self._halted is not None:
+            return  # the attempts count as lost, and run again
+        events, commit = self._stage(RecordOutcome(*end.key, end.outcome) for end in ends)
+        if commit is not None:
+            commit.add_done_callback(partial(self._committed, events))
+
+    def _committed(self, events: list[Event], commit: asyncio.Future[int]) -> None:
+        error = commit.exception()
+        if isinstance(error, errors.StorageError):
+            self._halt(error)
+        elif error is None:
+            self._act(events)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _durable(self) -> None:
+        if self._halted is not None:
+            raise self._halted
+        if self._last_commit is not None and not self._last_commit.done():
+            await asyncio.shield(self._last_commit)
+
+    def _halt(self, error: errors.StorageError) -> None:
+        """The state is ahead of a log that takes no more: say so to every caller, then leave. Ray starts a new one."""
+        if self._halted is not None:
+            return
+        self._halted = error
+        for waiting in (self._waiting, self._waiting_for_tasks):
+            for workflow_id in list(waiting):
+                self._wake(waiting, workflow_id)
+        fenced = isinstance(error, errors.FencedError)
+        asyncio.get_running_loop().call_later(1.0, self._leave, fenced)
+
+    @staticmethod
+    def _leave(for_good: bool) -> None:
+        if for_good:
+            ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
+        os._exit(1)
+
+    # -- acts ---------------------------------------------------------------------------------------------------------
+
+    def _act(self, events: list[Event]) -> None:
+        ended: set[str] = set()
+        for event in events:
+            kind = event.type
+            if kind == ev.ATTEMPT_SUBMITTED:
+                self._to_submit.append(_attempt_key(event))
+            elif kind in _ENDS_ATTEMPT:
+                ended.add(event.workflow_id or "")
+                if event.kind == "canceled":
+                    self._executor.cancel(_attempt_key(event))
+            elif kind in _ENDS:
+                self._wake(self._waiting, event.workflow_id or "")
+                ended.add(event.workflow_id or "")
+        for workflow_id in ended:
+            self._wake(self._waiting_for_tasks, workflow_id)
+            self._close(workflow_id)
+        if self._pump is None and self._submit_some():
+            self._pump = asyncio.get_running_loop().create_task(self._submit_rest())
+
+    def _submit_some(self) -> bool:
+        """Submit a burst; True when more are waiting."""
+        for _ in range(min(_SUBMIT_BURST, len(self._to_submit))):
+            workflow_id, run, task_id, attempt = self._to_submit.popleft()
+            workflow = self._state.workflows.get(workflow_id)
+            task = None if workflow is None else workflow.tasks.get(task_id)
+            if workflow is None or task is None or (task.open_run, task.open_attempt) != (run, attempt):
+                continue  # canceled between the decision and now
+            order = self._order(workflow, task)
+            if isinstance(order, Order):
+                self._executor.submit(order)
+            else:
+                self._on_ended([Ended((workflow_id, run, task_id, attempt), order)])
+        return bool(self._to_submit)
+
+    def _order(self, workflow: WorkflowState, task: TaskState) -> Order | Outcome:
+        """What a worker needs for the open attempt of `task`; the outcome instead, when the store does not give it."""
+        try:
+            return self._orders.order(workflow, task)
+        except Exception as error:  # a payload may be gone, and pickled Ray options may raise anything while they load
+            return Outcome(
+                False, now_us(), kind="serialization", error_type=type(error).__name__, error_message=ascii(error)
+            )
+
+    async def _submit_rest(self) -> None:
+        while self._submit_some():
+            await asyncio.sleep(0)
+        self._pump = None
+
+    def _close(self, workflow_id: str) -> None:
+        """Let go of what an ended workflow holds, once nobody will report about it any more."""
+        workflow = self._state.workflows.get(workflow_id)
+        if workflow is None:
+            self._values.forget(workflow_id)
+            return
+        if workflow.status in WORKFLOW_ACTIVE or workflow.open_attempts:
+            return
+        self._values.forget(workflow_id, keep=self._memory.kept_only_here(workflow))
+        self._memory.closed(self._state, workflow)
+
+    @staticmethod
+    def _wake(waiting: _Waiting, workflow_id: str) -> None:
+        for future in waiting.pop(workflow_id, ()):
+            if not future.done():
+                future.set_result(None)
+
+
+def _attempt_key(event: Event) -> AttemptKey:
+    return event.workflow_id or "", event.run or 0, event.task_id or "", event.attempt or 0
