@@ -74,3 +74,10 @@ def test_follow_prints_what_is_committed_later_and_stops_at_ctrl_c(tmp_path: Pat
     writer.close()
     assert (first["type"], second["type"]) == ("config.set", "manager.stopped")
     assert second["seq"] == first["seq"] + 1
+
+
+def test_an_id_that_has_no_events_is_not_found(wfstore: Command, store: str) -> None:
+    answer = wfstore("tail", "nope", "--storage", store)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.count("\n") == 1
+    assert "nope" in answer.err

@@ -180,7 +180,7 @@ def test_a_result_of_many_megabytes_does_not_pass_through_the_manager(own_world:
     assert size <= (event.bytes or 0) < size + 10_000
 
 
-# -- storage -------------------------------------------------------------------------------------------------------------
+# -- storage ---------------------------------------------------------------------------------------------------------
 
 
 def refused(world: World, storage: str | Path, error: type[errors.StorageError]) -> str:

@@ -1,4 +1,4 @@
-"""kill -9 of the manager, of workers and of whole clusters: nothing acknowledged is lost, nothing succeeded runs again."""
+"""kill -9 of the manager, of workers and of clusters: nothing acknowledged is lost, nothing succeeded runs again."""
 
 from __future__ import annotations
 
@@ -84,7 +84,12 @@ def test_kill_9_of_the_manager_at_random_moments_of_a_chain(own_world: World, ki
     waiting = [workflow.get_output_async("chain") for _ in range(3)]
     killed = []
     for moment in moments:
-        eventually(lambda: len(executions(log)) >= moment or not caller.is_alive(), f"task {moment} runs", 60, 0.002)
+        eventually(
+            lambda at=moment: len(executions(log)) >= at or not caller.is_alive(),
+            f"task {moment} runs",
+            60,
+            0.002,
+        )
         time.sleep(chance.random() * 0.01)
         killed.append(kill_manager(world))
     assert caller.answer() == length
@@ -221,7 +226,7 @@ def test_a_large_output_survives_the_process_that_made_it(own_world: World) -> N
     assert len(own_world.events(ev.ATTEMPT_SUCCEEDED, "w")) == 2
 
 
-# -- the whole cluster -----------------------------------------------------------------------------------------------------
+# -- the whole cluster -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def staged(path: str, script: str, value: Any = "done") -> Any:
     """Attempt number n does what letter n of the script says: k SIGKILL, x ValueError, else succeed."""
     with open(path, "a") as file:
         file.write("x\n")
-    attempt = len(open(path).readlines()) - 1
+    attempt = Path(path).read_text().count("\n") - 1
     action = script[attempt] if attempt < len(script) else "."
     if action == "k":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -110,7 +110,7 @@ def test_retry_exceptions_by_type(world: World) -> None:
     assert run_staged(world, "x", max_retries=1, retry_exceptions=[KeyError]) == ("ValueError", 1)
 
 
-# -- errors --------------------------------------------------------------------------------------------------------------
+# -- errors ----------------------------------------------------------------------------------------------------------
 
 
 def test_e1_a_failed_task_fails_run_with_its_own_error_as_cause(world: World) -> None:
@@ -223,7 +223,7 @@ def test_e6_crashes_are_not_caught(world: World) -> None:
 def test_e7_a_caught_error_is_kept(world: World) -> None:
     path = world.file("e7")
     dag = staged.options(**workflow.options(catch_exceptions=True, name="t")).bind(str(path), "x")
-    value, error = workflow.run(dag, workflow_id="e7")
+    _, error = workflow.run(dag, workflow_id="e7")
     assert isinstance(error, ValueError)
     for again in (workflow.get_output("e7"), workflow.get_output("e7", task_id="t"), workflow.resume("e7")):
         assert again[0] is None

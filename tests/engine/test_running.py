@@ -212,7 +212,7 @@ def test_r12_arguments_are_those_of_the_moment_of_run(world: World) -> None:
     assert ray.get(ref) == 3
 
 
-# -- ids -----------------------------------------------------------------------------------------------------------------
+# -- ids -------------------------------------------------------------------------------------------------------------
 
 
 def test_i1_a_fresh_id_is_a_uuid_and_a_time(world: World) -> None:
@@ -278,7 +278,9 @@ def test_i4_metadata_given_again_replaces_what_was_there(world: World) -> None:
     assert workflow.get_metadata("i4")["user_metadata"] == {"b": 2}
 
 
-@pytest.mark.parametrize("name", ["a/b/c", "../../up", "..", "a b", "ü-🙂", "%2e%2e", "x" * 1024, "-rf", "CON", "'; --"])
+@pytest.mark.parametrize(
+    "name", ["a/b/c", "../../up", "..", "a b", "ü-🙂", "%2e%2e", "x" * 1024, "-rf", "CON", "'; --"]
+)
 def test_i5_any_printable_id_lists_like_any_other(world: World, name: str) -> None:
     assert workflow.run(add.bind(1, 1), workflow_id=name) == 2
     assert (name, "SUCCESSFUL") in workflow.list_all()
@@ -310,7 +312,7 @@ def test_i6_an_id_that_is_no_string(world: World) -> None:
             call()
 
 
-# -- names ---------------------------------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------------------------------------
 
 
 def test_n1_default_names(world: World) -> None:

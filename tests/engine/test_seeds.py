@@ -23,7 +23,7 @@ def add(left: int, right: int) -> int:
     return left + right
 
 
-# -- seed 001: workflow management ---------------------------------------------------------------------------------------
+# -- seed 001: workflow management -----------------------------------------------------------------------------------
 
 
 def test_seed_001_single_workflow_management(own_world: World) -> None:
@@ -94,7 +94,7 @@ def test_seed_001_concurrency_control(make_world: MakeWorld) -> None:
         workflow.init(max_running_workflows=11)
 
 
-# -- seed 004 (and the part of 003 that the newer generation has): metadata ----------------------------------------------
+# -- seed 004 (and the part of 003 that the newer generation has): metadata ------------------------------------------
 
 
 def test_seed_004_retrieving_metadata(own_world: World) -> None:

@@ -58,7 +58,7 @@ def task(name: str, function: Any = add) -> Any:
     return function.options(**workflow.options(name=name))
 
 
-# -- statuses ------------------------------------------------------------------------------------------------------------
+# -- statuses --------------------------------------------------------------------------------------------------------
 
 
 def test_s1_statuses_are_strings_and_members(world: World) -> None:
@@ -125,7 +125,7 @@ def test_s7_an_empty_store_stays_empty(own_world: World) -> None:
     assert workflow.resume_all() == []
 
 
-# -- outputs -------------------------------------------------------------------------------------------------------------
+# -- outputs ---------------------------------------------------------------------------------------------------------
 
 
 def test_g1_before_while_and_after(world: World) -> None:
@@ -233,7 +233,7 @@ def test_g6_waiting_references_hear_of_failure_and_cancellation(world: World) ->
         ray.get(waiting)
 
 
-# -- metadata ------------------------------------------------------------------------------------------------------------
+# -- metadata --------------------------------------------------------------------------------------------------------
 
 
 def test_m1_shape(world: World) -> None:

@@ -13,6 +13,7 @@ import typer
 
 from wfstore.cli import output, text
 from wfstore.cli.options import AsJson, Storage
+from wfstore.errors import WorkflowNotFoundError
 from wfstore.model.events import Event
 
 #: How often a followed log is read even if nothing announced a change: network disks announce none.
@@ -35,8 +36,18 @@ def tail(
     place = resolve_storage(storage)
     written = _json_line if as_json else _text_line
     for number, events in enumerate(_batches(place, follow)):
+        if number == 0 and workflow_id is not None and not follow:
+            events = _known(events, workflow_id)
         chosen = (event for event in events if workflow_id in (None, event.workflow_id))
         _print(deque(chosen, maxlen=count) if number == 0 else chosen, written)
+
+
+def _known(events: Iterable[Event], workflow_id: str) -> list[Event]:
+    """The events, where `workflow_id` has any among them. One to be followed may be yet to come."""
+    found = [event for event in events if event.workflow_id == workflow_id]
+    if not found:
+        raise WorkflowNotFoundError(workflow_id)
+    return found
 
 
 def _batches(storage: str, follow: bool) -> Iterator[Iterable[Event]]:

@@ -21,6 +21,7 @@ from wfstore.engine.assignment import load_outcome
 from wfstore.engine.executor import AttemptKey, Ended, Order, TaskExecutor
 from wfstore.engine.orders import Orders, Values, same_kind
 from wfstore.engine.recovery import Recovered
+from wfstore.engine.worker import failed
 from wfstore.log import GroupCommit, now_us
 from wfstore.model import events as ev
 from wfstore.model.apply import apply
@@ -106,15 +107,16 @@ class Core:
 
         An outcome with a value that does not fit becomes a failed one that says so: nobody could be told otherwise.
         """
-        caused = decide(self._state, command, now)
         try:
+            caused = decide(self._state, command, now)
             return caused, pack(caused)
         except (TypeError, ValueError) as error:
+            if isinstance(error, errors.WfstoreError):
+                raise
             if not isinstance(command, RecordOutcome):
                 raise errors.InvalidCommandError(str(error)) from error
-            kind, message = type(error).__name__, ascii(error)
-        failed = Outcome(False, now, kind="serialization", error_type=kind, error_message=message)
-        caused = decide(self._state, replace(command, outcome=failed), now)
+            outcome = failed(error, "serialization")
+        caused = decide(self._state, replace(command, outcome=outcome), now)
         return caused, pack(caused)
 
     async def exchange(self, key: AttemptKey, outcome: bytes) -> bytes | None:
@@ -122,7 +124,7 @@ class Core:
         if not self._executor.runs(key):
             return None  # canceled
         end = Ended(key, load_outcome(outcome))
-        self._keep_unstored(end)
+        self._hold(end)
         events, commit = self._stage([RecordOutcome(*key, end.outcome)])
         if commit is not None:
             await self._committing(commit)
@@ -150,16 +152,25 @@ class Core:
                 return order
         return None
 
-    def _keep_unstored(self, end: Ended) -> None:
+    def _hold(self, end: Ended) -> None:
+        """Keep the Ray object of a large output, and the bytes of a small one that is not stored.
+
+        Only for an attempt that still counts: a workflow of the same id may have taken the place of a deleted one.
+        """
+        workflow_id, run, task_id, attempt = end.key
+        workflow = self._state.workflows.get(workflow_id)
+        task = None if workflow is None else workflow.tasks.get(task_id)
+        if task is None or (task.open_run, task.open_attempt) != (run, attempt):
+            return
         output = end.outcome.output
-        if output is not None and not end.outcome.stored and output.data is not None:
-            self._values.put(end.key[0], end.key[2], output.data)
+        if end.value is not None:
+            self._values.put(workflow_id, task_id, end.value)
+        elif output is not None and not end.outcome.stored and output.data is not None:
+            self._values.put(workflow_id, task_id, output.data)
 
     def _on_ended(self, ends: list[Ended]) -> None:
         for end in ends:
-            if end.value is not None:
-                self._values.put(end.key[0], end.key[2], end.value)
-            self._keep_unstored(end)
+            self._hold(end)
         if self._halted is not None:
             return  # the attempts count as lost, and run again
         events, commit = self._stage(RecordOutcome(*end.key, end.outcome) for end in ends)
@@ -181,7 +192,7 @@ class Core:
     async def _durable(self) -> None:
         if self._halted is not None:
             raise self._halted
-        if self._last_commit is not None and not self._last_commit.done():
+        if self._last_commit is not None:
             await asyncio.shield(self._last_commit)
 
     def _halt(self, error: errors.StorageError) -> None:
@@ -242,9 +253,7 @@ class Core:
         try:
             return self._orders.order(workflow, task)
         except Exception as error:  # a payload may be gone, and pickled Ray options may raise anything while they load
-            return Outcome(
-                False, now_us(), kind="serialization", error_type=type(error).__name__, error_message=ascii(error)
-            )
+            return failed(error, "serialization")
 
     async def _submit_rest(self) -> None:
         while self._submit_some():

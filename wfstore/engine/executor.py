@@ -17,8 +17,7 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayTaskError
 
 from wfstore.engine.assignment import Assignment, load_outcome
-from wfstore.engine.worker import attempt
-from wfstore.log import now_us
+from wfstore.engine.worker import attempt, failed
 from wfstore.model.commands import Outcome
 
 # By reference: Ray pickles a decorated function by value, with all that its module holds.
@@ -160,4 +159,4 @@ def _outcome(done: Any) -> Outcome:
 def _lost(error: Exception, kind: str) -> Outcome:
     if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
         error = error.cause
-    return Outcome(False, now_us(), kind=kind, error_type=type(error).__name__, error_message=str(error)[:2000])
+    return failed(error, kind)

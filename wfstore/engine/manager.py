@@ -11,7 +11,8 @@ import gc
 import os
 import pickle
 import socket
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import psutil
 import ray
@@ -33,6 +34,7 @@ from wfstore.model.wire import dumps
 from wfstore.payloads import PayloadStore
 
 LEASE_EVERY_S = 5.0
+_T = TypeVar("_T")
 
 
 class WorkflowManagementActor(Core):
@@ -97,8 +99,16 @@ class WorkflowManagementActor(Core):
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
-    async def _find(self, workflow_id: str) -> WorkflowState:
-        await self._durable()
+    async def _answered(self, ask: Callable[[], _T]) -> _T:
+        """What `ask` finds in the state as it is now, given out once all of that is durable."""
+        try:
+            return ask()
+        finally:
+            await self._durable()
+
+    def _find(self, workflow_id: str) -> WorkflowState:
+        if self._halted is not None:
+            raise self._halted
         self._memory.warm(self._state, workflow_id)
         workflow = self._state.workflows.get(workflow_id)
         if workflow is None:
@@ -109,9 +119,11 @@ class WorkflowManagementActor(Core):
     async def wait(self, workflow_id: str, task_id: str | None = None) -> Answer:
         """The output once it is known, or the error instead."""
         while True:
-            answer = output_answer(await self._find(workflow_id), task_id, self._values)
+            answer = output_answer(self._find(workflow_id), task_id, self._values)
             if answer is not None:
+                await self._durable()
                 return answer
+            # No await between the look and this: an end in between would wake nobody.
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             waiting = self._waiting if task_id is None else self._waiting_for_tasks
             waiting.setdefault(workflow_id, []).append(future)
@@ -123,8 +135,16 @@ class WorkflowManagementActor(Core):
         of get_output."""
         answer = await self.wait(workflow_id, task_id)
         if answer.error is not None:
-            raise answer.error if not reading else as_read(answer.error)
+            error = as_read(answer.error) if reading else answer.error
+            raise error from self._told(workflow_id)
         return Delivered(self._storage, answer)
+
+    def _told(self, workflow_id: str) -> Exception | None:
+        """The error of the task that failed, in words: unpickling the error itself is for its owner's process."""
+        workflow = self._state.workflows.get(workflow_id)
+        if workflow is None or workflow.error_type is None:
+            return None
+        return RuntimeError(f"{workflow.failed_task_id}: {workflow.error_type}: {workflow.error_message}")
 
     async def keep(self, data: bytes, as_file: bool) -> PayloadRef:
         """Store a payload for a driver that does not see the storage itself."""
@@ -132,35 +152,41 @@ class WorkflowManagementActor(Core):
         return await asyncio.to_thread(store.put_file if as_file else store.put, data)
 
     async def status(self, workflow_id: str) -> str:
-        return (await self._find(workflow_id)).status
+        return await self._answered(lambda: self._find(workflow_id).status)
 
     async def metadata(self, workflow_id: str, task_id: str | None) -> dict[str, Any]:
-        workflow = await self._find(workflow_id)
-        return workflow_metadata(workflow) if task_id is None else task_metadata(workflow, task_id)
+        def ask() -> dict[str, Any]:
+            workflow = self._find(workflow_id)
+            return workflow_metadata(workflow) if task_id is None else task_metadata(workflow, task_id)
+
+        return await self._answered(ask)
 
     async def statuses(self) -> list[tuple[str, str]]:
         """(id, status) of every workflow, in order of submission; those that ran before those that waited."""
-        await self._durable()
         found = self._state.workflows.values()
         ordered = sorted(found, key=lambda workflow: workflow.status == RESUMABLE and workflow.runs == 0)
-        return [(workflow.workflow_id, workflow.status) for workflow in ordered]
+        answer = [(workflow.workflow_id, workflow.status) for workflow in ordered]
+        await self._durable()
+        return answer
 
     async def resumable(self, include_failed: bool) -> list[str]:
         """Ids to resume, those that were running before those that were waiting."""
-        await self._durable()
         wanted = {RESUMABLE, "FAILED"} if include_failed else {RESUMABLE}
         found = [workflow for workflow in self._state.workflows.values() if workflow.status in wanted]
-        return [workflow.workflow_id for workflow in sorted(found, key=lambda workflow: workflow.runs == 0)]
+        answer = [workflow.workflow_id for workflow in sorted(found, key=lambda workflow: workflow.runs == 0)]
+        await self._durable()
+        return answer
 
     async def live(self) -> dict[str, Any]:
         """What is in memory now, as rows of `workflows` and `tasks`, and the seq they stand for."""
-        await self._durable()
         warm = [workflow for workflow in self._state.workflows.values() if not workflow.cold]
         seq, now = self._state.seq, now_us()
-        return {
+        rows = {
             "workflows": [live_workflow_row(workflow, seq, now) for workflow in warm],
             "tasks": [live_task_row(workflow, task, seq, now) for workflow in warm for task in workflow.tasks.values()],
         }
+        await self._durable()
+        return rows
 
     async def describe(self) -> dict[str, Any]:
         """storage, limits and where this manager runs."""

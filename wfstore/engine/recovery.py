@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
+from wfstore.errors import WorkflowQueueFullError
 from wfstore.log import LogReader, LogWriter, now_us, open_writer
 from wfstore.model import events as ev
 from wfstore.model.apply import apply, replay
@@ -118,7 +119,9 @@ def recover(storage: str, session: str, introduction: list[Event]) -> Recovered:
         events += _taken_in(state, decide(state, Interrupt(workflow_id), now_us()))
     resumed: list[Event] = []
     for workflow_id in to_resume if same_cluster else ():
-        resumed += _taken_in(state, decide(state, Resume(workflow_id, by="recovery"), now_us()))
+        # The new manager's limits may be narrower than the old one's: what finds no room stays RESUMABLE.
+        with contextlib.suppress(WorkflowQueueFullError):
+            resumed += _taken_in(state, decide(state, Resume(workflow_id, by="recovery"), now_us()))
     writer.append(events + resumed)
     return Recovered(writer, state, memory, writer.store_id, resumed)
 

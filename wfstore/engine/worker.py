@@ -110,20 +110,20 @@ def _run(job: Assignment, inputs: tuple[Any, ...]) -> tuple[Outcome, Any]:
         function = _function(job.function_hash, job.storage, job.function)
         args, kwargs = _arguments(job, inputs)
     except BaseException as error:  # a broken pickle may raise anything, even exit
-        return _failed(error, "serialization", False, place), None
+        return failed(error, "serialization", False, place), None
     place = place._replace(started_at=now_us())
     fetch_s = time.perf_counter() - began
     try:
         with REPORTER.watch(job, place), inside_task(job.workflow_id, job.task_id, job.attempt):
             value = function(*args, **kwargs)
     except BaseException as error:  # SystemExit and KeyboardInterrupt are ends of user code like any other
-        return _failed(error, "app", _retryable(job, error), place, fetch_s), None
+        return failed(error, "app", _retryable(job, error), place, fetch_s), None
     ended_at = now_us()
     try:
         return _keep(job, value, place, ended_at, fetch_s)
     except BaseException as error:
         kind = "serialization" if isinstance(error, (SerializationError, TypeError, ValueError)) else "app"
-        return _failed(error, kind, _retryable(job, error), place, fetch_s), None
+        return failed(error, kind, _retryable(job, error), place, fetch_s), None
 
 
 def _keep(job: Assignment, value: Any, place: Place, ended_at: int, fetch_s: float) -> tuple[Outcome, Any]:
@@ -160,7 +160,14 @@ def _retryable(job: Assignment, error: BaseException) -> bool:
     return isinstance(error, tuple(types))
 
 
-def _failed(error: BaseException, kind: str, retryable: bool, place: Place, fetch_s: float | None = None) -> Outcome:
+def failed(
+    error: BaseException,
+    kind: str,
+    retryable: bool = False,
+    place: Place | None = None,
+    fetch_s: float | None = None,
+) -> Outcome:
+    """The outcome of an attempt that ended in `error`, which whoever catches it or asks for the cause gets back."""
     text = _clean("".join(traceback.format_exception(error))[-_TRACEBACK_LIMIT:])
     return Outcome(
         False,

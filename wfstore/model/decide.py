@@ -153,6 +153,8 @@ def _delete(state: State, command: Delete, now: int) -> list[Event]:
     if workflow.status in WORKFLOW_ACTIVE:
         raise errors.WorkflowStillActiveError("DELETE", command.workflow_id)
     draft = draft_for(workflow, now, command.request_id, command.by)
+    for task in list(workflow.open_attempts.values()):  # of a workflow that failed elsewhere
+        draft.drop_attempt(task, "canceled")
     draft.workflow(ev.WORKFLOW_DELETED)
     return draft.events
 

@@ -1,6 +1,6 @@
 """No init anywhere: list_all, or a run, starts Ray and the manager on the default storage.
 
-    no_init.py list|run
+no_init.py list|run
 """
 
 from __future__ import annotations

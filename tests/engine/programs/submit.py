@@ -1,6 +1,6 @@
 """A driver: joins the Ray of $RAY_ADDRESS, submits a workflow and leaves, or waits to be killed.
 
-    submit.py STORAGE NAMESPACE LOG leave|stay
+submit.py STORAGE NAMESPACE LOG leave|stay
 """
 
 from __future__ import annotations
