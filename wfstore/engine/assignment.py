@@ -10,6 +10,7 @@ import pickle
 from typing import Any, NamedTuple
 
 from wfstore.model.commands import Outcome
+from wfstore.model.dag import FUNCTION
 
 #: How an upstream value reaches the worker.
 INLINE, FILE, REF = 0, 1, 2
@@ -47,6 +48,7 @@ class Assignment(NamedTuple):
     checkpoint: bool
     retry_exceptions: bool | tuple[int, Any]
     go_on: bool = False
+    type: str = FUNCTION
 
     @property
     def key(self) -> tuple[str, int, str, int]:

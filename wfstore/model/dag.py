@@ -10,9 +10,32 @@ from typing import Any, NamedTuple
 
 from wfstore.model.payload import PayloadRef
 
-ARGUMENT, NESTED = "argument", "nested"
+#: How an upstream task feeds another: its value, an ObjectRef of it, one of those that `workflow.wait` chooses among, or
+#: only by coming first.
+ARGUMENT, NESTED, WAITED, ORDER = "argument", "nested", "waited", "order"
+
+#: What a task is: user code on a Ray worker; a timer of the manager's; an event listener's two steps; a choice among
+#: other tasks; a method of a virtual actor.
+FUNCTION, TIMER, EVENT, EVENT_CHECKPOINTED, WAIT, ACTOR = (
+    "function",
+    "timer",
+    "event",
+    "event_checkpointed",
+    "wait",
+    "actor",
+)
 
 _NOTHING: Mapping[str, Any] = {}
+
+
+class RetryPolicy(NamedTuple):
+    """When the next attempt follows a failed one: after ``delay_s * backoff ** (failures - 1)`` seconds, at most
+    `max_delay_s`, each time longer or shorter by up to the share `jitter` of it."""
+
+    delay_s: float = 0.0
+    backoff: float = 2.0
+    jitter: float = 0.1
+    max_delay_s: float = 600.0
 
 
 class TaskOptions(NamedTuple):
@@ -23,6 +46,9 @@ class TaskOptions(NamedTuple):
     catch_exceptions: the output is (result, None) or (None, exception)
     checkpoint: False: the output is not kept
     ray_options: JSON-able Ray options (num_cpus, resources, ...); ray_options_pickled: those that are not JSON
+    retry: when the next attempt follows; timeout_s: how long user code of one attempt may take
+    inplace: of the older generation's ``allow_inplace``: go on in the worker of the task that returned it
+    interruptible: as in the older generation, a dead worker leaves the workflow RESUMABLE, not FAILED
     """
 
     max_retries: int = 3
@@ -31,6 +57,10 @@ class TaskOptions(NamedTuple):
     checkpoint: bool | None = None
     ray_options: Mapping[str, Any] = _NOTHING
     ray_options_pickled: PayloadRef | None = None
+    retry: RetryPolicy = RetryPolicy()
+    timeout_s: float | None = None
+    inplace: bool = False
+    interruptible: bool = False
 
 
 class TaskSpec(NamedTuple):
@@ -39,20 +69,25 @@ class TaskSpec(NamedTuple):
     name: base name; the manager makes `task_id` of it by a suffix ``_n`` where names repeat
     function: module.qualname, for people; function_hash: sha256 of the pickled body, kept in the payload store
     args: pickled (args, kwargs) with placeholders for upstream outputs and shared arguments; None: no arguments
-    upstream: positions in `DagSpec.tasks`, in the order of their placeholders; kinds: for each, `ARGUMENT` (given to
-    the function as a value) or `NESTED` (inside a container: given as an ObjectRef, as plain Ray does)
+    upstream: positions in `DagSpec.tasks`, in the order of their placeholders, or ids of tasks that the workflow has
+    already; kinds: for each, `ARGUMENT` (given to the function as a value), `NESTED` (inside a container: given as an
+    ObjectRef, as plain Ray does), `WAITED` or `ORDER`
     shared: large arguments and snapshots of ObjectRefs, each stored once under its hash
+    type: what it is; facts: what that type needs, JSON-able (delay_s or due_at of a timer, num_returns and timeout_s of
+    a wait, method of an actor call)
     """
 
     name: str
     function: str
     function_hash: str
     args: PayloadRef | None = None
-    upstream: tuple[int, ...] = ()
+    upstream: tuple[int | str, ...] = ()
     kinds: tuple[str, ...] = ()
     shared: tuple[PayloadRef, ...] = ()
     options: TaskOptions = TaskOptions()
     metadata: Mapping[str, Any] = _NOTHING
+    type: str = FUNCTION
+    facts: Mapping[str, Any] = _NOTHING
 
 
 class DagSpec(NamedTuple):

@@ -101,7 +101,7 @@ def define(
         spec = given if options is given.options else given._replace(options=options)
         task_id = _task_id(spec.name, taken, counters)
         specs.append((task_id, spec))
-        draft.events.append(_row(draft, task_id, spec, [specs[i][0] for i in spec.upstream], creator))
+        draft.events.append(_row(draft, task_id, spec, [specs[i][0] if isinstance(i, int) else i for i in spec.upstream], creator))
     return specs
 
 
