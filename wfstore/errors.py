@@ -39,6 +39,28 @@ class WorkflowExecutionError(WorkflowError):
         return f"Workflow[id={workflow_id}] failed during execution."
 
 
+class WorkflowInterruptedError(WorkflowExecutionError):
+    """The worker of a task died and the workflow can be resumed (tasks of the older generation)."""
+
+
+class WorkflowTimeoutError(WorkflowExecutionError, TimeoutError):
+    """A run took longer than the workflow's timeout."""
+
+    @staticmethod
+    def _default(workflow_id: str) -> str:
+        return f"Workflow[id={workflow_id}] failed during execution: it took longer than its timeout."
+
+
+class AttemptTimeoutError(WorkflowError, TimeoutError):
+    """An attempt took longer than the task's ``timeout``. ``task_id`` names the task."""
+
+    def __init__(self, workflow_id: str, task_id: str, timeout_s: float) -> None:
+        super().__init__(workflow_id, f"an attempt of task {task_id!r} took longer than its timeout of {timeout_s:g} s")
+        self.task_id = task_id
+        self.timeout_s = timeout_s
+        self.args = (workflow_id, task_id, timeout_s)
+
+
 class WorkflowCancellationError(WorkflowError):
     """The workflow was canceled while somebody waited for its output."""
 
@@ -89,6 +111,22 @@ class WorkflowQueueFullError(WorkflowError, queue.Full):
     @staticmethod
     def _default(workflow_id: str) -> str:
         return "Workflow queue has been full"
+
+
+class VirtualActorNotFoundError(WorkflowNotFoundError, KeyError):
+    """No virtual actor by that id in this store."""
+
+    @staticmethod
+    def _default(workflow_id: str) -> str:
+        return f"Virtual actor '{workflow_id}' doesn't exist."
+
+
+class VirtualActorNotInitializedError(WorkflowError):
+    """The construction of the virtual actor has not ended, or it failed."""
+
+    @staticmethod
+    def _default(workflow_id: str) -> str:
+        return f"Virtual actor '{workflow_id}' has not been created, or it has failed before initialization."
 
 
 class TaskNotFoundError(WorkflowNotFoundError):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 
 from wfstore.model import events as ev
+from wfstore.model.dag import FUNCTION, WAIT
 from wfstore.model.events import Event
 from wfstore.model.payload import PayloadRef
 from wfstore.model.state import State, TaskState, WorkflowState
@@ -74,6 +75,10 @@ def _submitted(state: State, event: Event, seq: int) -> None:
     workflow.metadata = facts.get("metadata", {})
     workflow.driver = facts.get("driver", {})
     workflow.output_task = facts["output_task"]
+    workflow.timeout_s = facts.get("timeout_s")
+    workflow.actor = facts.get("actor")
+    if workflow.actor is not None:
+        workflow.last_call = workflow.output_task
     workflow.submitted_at = event.ts
     workflow.first_seq = workflow.last_seq = seq
     workflow.run = state.deleted.get(event.workflow_id, (0, None))[0]
@@ -109,8 +114,10 @@ def _started(state: State, workflow: WorkflowState, event: Event) -> None:
     workflow.error_type = workflow.error_message = workflow.failed_task_id = None
     if event.request_id:
         workflow.requests.add(event.request_id)
-    for task in workflow.tasks.values():
-        task.attempt = task.attempt_failed = 0
+    workflow.deadline_at = event.attribute("deadline_at")
+    if workflow.kind != "call":  # no task of an idle actor is ever tried again
+        for task in workflow.tasks.values():
+            task.attempt = task.attempt_failed = 0
 
 
 def _end(state: State, workflow: WorkflowState, event: Event, status: str) -> None:
@@ -141,6 +148,7 @@ def _canceled(state: State, workflow: WorkflowState, event: Event) -> None:
 
 def _interrupted(state: State, workflow: WorkflowState, event: Event) -> None:
     _end(state, workflow, event, RESUMABLE)
+    workflow.failed_task_id = event.attribute("failed_task_id")
 
 
 def _metadata_set(state: State, workflow: WorkflowState, event: Event) -> None:
@@ -168,12 +176,18 @@ def _defined(workflow: WorkflowState, event: Event) -> None:
     task.shared = refs_from_json(facts.get("shared", []))
     task.options = options_from_json(facts.get("options"))
     task.metadata = facts.get("metadata", {})
+    task.type = facts.get("type", FUNCTION)
+    task.facts = facts.get("facts", {})
     tasks = workflow.tasks
     for upstream_id in dict.fromkeys(task.upstream):
-        upstream = tasks[upstream_id]
-        upstream.downstream.append(task.task_id)
-        if not upstream.resolved:
-            task.waiting += 1
+        # The value of a task is known by the root that it stands for.
+        root = tasks[tasks[upstream_id].root]
+        if task.type == WAIT:
+            root.waited_by.append(task.task_id)
+            task.arrived += root.resolved
+        else:
+            root.downstream.append(task.task_id)
+            task.waiting += not root.resolved
     creator_id = facts.get("creator")
     if creator_id is not None:
         task.creator = creator_id
@@ -182,6 +196,10 @@ def _defined(workflow: WorkflowState, event: Event) -> None:
         if creator.continued_to == task.task_id:
             task.root = creator.root
     tasks[task.task_id] = task
+    if event.kind == "call":
+        workflow.output_task = workflow.last_call = task.task_id
+        if event.request_id:
+            workflow.calls[event.request_id] = task.task_id
     base = task.name
     workflow.counters[base] = workflow.counters.get(base, 0) + 1
 
@@ -195,6 +213,8 @@ def resolve(workflow: WorkflowState, task: TaskState) -> None:
     root.resolved = True
     for task_id in root.downstream:
         workflow.tasks[task_id].waiting -= 1
+    for task_id in root.waited_by:
+        workflow.tasks[task_id].arrived += 1
 
 
 def _unresolve(workflow: WorkflowState, task: TaskState) -> None:
@@ -205,6 +225,8 @@ def _unresolve(workflow: WorkflowState, task: TaskState) -> None:
     root.resolved = False
     for task_id in root.downstream:
         workflow.tasks[task_id].waiting += 1
+    for task_id in root.waited_by:
+        workflow.tasks[task_id].arrived -= 1
 
 
 def _close_attempt(workflow: WorkflowState, task: TaskState) -> None:
@@ -220,7 +242,7 @@ def _attempt_submitted(workflow: WorkflowState, task: TaskState, event: Event) -
     task.attempts += 1
     task.ready_at = task.ready_at or event.ts
     task.submitted_at = task.submitted_at or event.ts
-    task.ended_at = task.attempt_started_at = None
+    task.ended_at = task.attempt_started_at = task.retry_at = None
     if not task.succeeded:
         task.duration_us = None
     workflow.open_attempts[task.task_id] = task
@@ -275,6 +297,25 @@ def _attempt_failed(workflow: WorkflowState, task: TaskState, event: Event) -> N
 
 def _retry_scheduled(workflow: WorkflowState, task: TaskState, event: Event) -> None:
     task.status = RETRYING
+    task.retry_at = event.attribute("due_at")
+
+
+def _code_set(workflow: WorkflowState, task: TaskState, event: Event) -> None:
+    task.function_hash = event.hash or task.function_hash
+    task.code_set = True
+
+
+def _timer_started(workflow: WorkflowState, task: TaskState, event: Event) -> None:
+    task.due_at = event.attribute("due_at")
+
+
+def _wait_decided(workflow: WorkflowState, task: TaskState, event: Event) -> None:
+    task.split = event.attribute("ready", [])
+
+
+def _actor_state(workflow: WorkflowState, task: TaskState, event: Event) -> None:
+    if event.hash is not None and event.bytes is not None:
+        workflow.actor_state = PayloadRef(event.hash, event.bytes, event.payload)
 
 
 def _continued(workflow: WorkflowState, task: TaskState, event: Event) -> None:
@@ -328,4 +369,8 @@ _ON_TASK: dict[str, Callable[[WorkflowState, TaskState, Event], None]] = {
     ev.TASK_RESET: _reset,
     ev.TASK_CANCELED: _task_canceled,
     ev.TASK_SKIPPED: _skipped,
+    ev.TASK_CODE_SET: _code_set,
+    ev.TIMER_STARTED: _timer_started,
+    ev.WAIT_DECIDED: _wait_decided,
+    ev.ACTOR_STATE_COMMITTED: _actor_state,
 }

@@ -13,7 +13,11 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 class Submit(NamedTuple):
-    """Run a DAG under an id. An id that exists is resumed, or answered from the store."""
+    """Run a DAG under an id. An id that exists is resumed, or answered from the store.
+
+    timeout_s: how long each run may take; rerun_of: the workflow that it repeats; actor: class (module.qualname) and
+    hash of the pickled class, when the DAG is the construction of a virtual actor.
+    """
 
     workflow_id: str
     dag: DagSpec
@@ -21,15 +25,32 @@ class Submit(NamedTuple):
     driver: Mapping[str, Any] = _NOTHING
     request_id: str | None = None
     by: str | None = None
+    timeout_s: float | None = None
+    rerun_of: str | None = None
+    actor: tuple[str, str] | None = None
+
+
+class CallActor(NamedTuple):
+    """Call a writing method of a virtual actor: one more task at the end of its chain of calls."""
+
+    workflow_id: str
+    dag: DagSpec
+    driver: Mapping[str, Any] = _NOTHING
+    request_id: str | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Go on with a workflow that failed or was interrupted."""
+    """Go on with a workflow that failed or was interrupted.
+
+    functions: new bodies for tasks that have not succeeded: (hash of the old one, hash of the new one)
+    """
 
     workflow_id: str
     request_id: str | None = None
     by: str | None = None
+    functions: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +78,24 @@ class Interrupt:
     workflow_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """The time has come that a timer, a wait or the next attempt of a task was waiting for."""
+
+    workflow_id: str
+    run: int
+    task_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """A run has taken longer than the workflow's `timeout_s`."""
+
+    workflow_id: str
+    run: int
+
+
 class Place(NamedTuple):
     """Where an attempt runs. Times are microseconds UTC of the worker's clock."""
 
@@ -82,9 +121,10 @@ class Outcome(NamedTuple):
 
     ok: it returned; `output` is what it returned unless `continuation` is set; a payload that was not kept
     (``checkpoint=False``) has `stored` False.
-    kind: of a failure: app, system, serialization; error: the pickled ``(None, exception)``
+    kind: of a failure: app, system, oom, serialization, timeout, lost; error: the pickled ``(None, exception)``
     retryable: the exception is one that the task's ``retry_exceptions`` names
     place: None when the worker died before it could say
+    state: of a virtual actor after the method; stdout, stderr: their tails, of a failed attempt
     ended_at: microseconds UTC; fetch_s, checkpoint_s: seconds spent on arguments and on storing the output
     """
 
@@ -103,6 +143,9 @@ class Outcome(NamedTuple):
     error: PayloadRef | None = None
     fetch_s: float | None = None
     checkpoint_s: float | None = None
+    state: PayloadRef | None = None
+    stdout: str | None = None
+    stderr: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,4 +159,4 @@ class RecordOutcome:
     outcome: Outcome
 
 
-Command = Submit | Resume | Cancel | Delete | Interrupt | RecordStarted | RecordOutcome
+Command = Submit | CallActor | Resume | Cancel | Delete | Interrupt | Fire | Expire | RecordStarted | RecordOutcome

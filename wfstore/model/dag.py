@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from wfstore.model.payload import PayloadRef
 
-#: How an upstream task feeds another: its value, an ObjectRef of it, one of those that `workflow.wait` chooses among, or
-#: only by coming first.
+#: How an upstream task feeds another: its value, an ObjectRef of it, one of those that `workflow.wait` chooses among,
+#: or only by coming first.
 ARGUMENT, NESTED, WAITED, ORDER = "argument", "nested", "waited", "order"
 
 #: What a task is: user code on a Ray worker; a timer of the manager's; an event listener's two steps; a choice among

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 from wfstore import errors
 from wfstore.model import events as ev
-from wfstore.model.commands import Cancel, Command, Delete, Interrupt, RecordOutcome, RecordStarted, Resume, Submit
-from wfstore.model.define import check_metadata, check_workflow_id, define
+from wfstore.model.commands import (
+    CallActor,
+    Cancel,
+    Command,
+    Delete,
+    Expire,
+    Fire,
+    Interrupt,
+    Outcome,
+    RecordOutcome,
+    RecordStarted,
+    Resume,
+    Submit,
+)
+from wfstore.model.dag import TIMER, WAIT
+from wfstore.model.define import Names, check_metadata, check_workflow_id, define
 from wfstore.model.draft import Draft, draft_for
 from wfstore.model.events import Event
-from wfstore.model.outcomes import decide_outcome, started_event
-from wfstore.model.plan import begin
+from wfstore.model.outcomes import decide_outcome, resolved, started_event, submit_ready
+from wfstore.model.payload import PayloadRef
+from wfstore.model.plan import at_hand, begin, split, start
 from wfstore.model.state import State, WorkflowState
 from wfstore.model.statuses import (
     CANCELED,
@@ -24,6 +41,10 @@ from wfstore.model.statuses import (
     SUCCESSFUL,
     WORKFLOW_ACTIVE,
 )
+
+#: Output of a timer: a pickled None.
+_NONE_DATA = pickle.dumps(None, 5)
+_NONE = PayloadRef(hashlib.sha256(_NONE_DATA).hexdigest(), len(_NONE_DATA), _NONE_DATA)
 
 
 def decide(state: State, command: Command, now: int) -> list[Event]:
@@ -51,7 +72,7 @@ def _submit(state: State, command: Submit, now: int) -> list[Event]:
     _check_queue(state, command.workflow_id)
     last_run = state.deleted.get(command.workflow_id, (0, None))[0]
     draft = Draft(command.workflow_id, last_run, now, command.request_id, command.by)
-    specs = define(draft, command.dag, taken=set(), counters={}, creator=None, parent=None)
+    specs = define(draft, command.dag, Names())
     output_id, output = specs[command.dag.output]
     metadata = dict(command.metadata or {})
     given = metadata.get("name")
@@ -59,21 +80,24 @@ def _submit(state: State, command: Submit, now: int) -> list[Event]:
     head.workflow(
         ev.WORKFLOW_SUBMITTED,
         PENDING,
-        name=given if isinstance(given, str) else output.name,
+        name=given if isinstance(given, str) else command.actor[0] if command.actor else output.name,
         attributes={
             "metadata": metadata,
             "output_task": output_id,
             "tasks": len(specs),
             "driver": dict(command.driver),
+            "timeout_s": command.timeout_s,
+            "rerun_of": command.rerun_of,
+            "actor": None if command.actor is None else {"class": command.actor[0], "hash": command.actor[1]},
         },
     )
+    if command.actor is not None:
+        head.workflow(ev.ACTOR_CREATED, hash=command.actor[1], attributes={"class": command.actor[0]})
     events = head.events + draft.events
     if _slot_free(state):
         begin_new = Draft(command.workflow_id, last_run + 1, now)
-        begin_new.workflow(ev.WORKFLOW_STARTED, RUNNING, kind="new")
-        for task_id, spec in specs:
-            if not spec.upstream:
-                begin_new.submit(task_id, 1, spec.options)
+        start(begin_new, "new", command.timeout_s)
+        submit_ready(begin_new, None, specs)
         return events + begin_new.events
     head.events = []
     head.workflow(ev.WORKFLOW_QUEUED, PENDING)
@@ -83,6 +107,11 @@ def _submit(state: State, command: Submit, now: int) -> list[Event]:
 def _submit_again(state: State, workflow: WorkflowState, command: Submit, now: int) -> list[Event]:
     if command.request_id is not None and command.request_id in workflow.requests:
         return []
+    if (command.actor is None) != (workflow.actor is None):
+        what = "a workflow" if workflow.actor is None else "a virtual actor"
+        raise errors.InvalidCommandError(f"{workflow.workflow_id!r} is the id of {what} already; choose another id")
+    if command.actor is not None:
+        return []  # it exists: the arguments given now do not count
     if workflow.status in WORKFLOW_ACTIVE:
         raise errors.WorkflowRunningError(workflow.workflow_id)
     events: list[Event] = []
@@ -112,14 +141,60 @@ def _resume(state: State, command: Resume, now: int) -> list[Event]:
         return []
     if workflow.status in WORKFLOW_ACTIVE:
         raise errors.WorkflowRunningError(workflow.workflow_id)
-    if workflow.status == SUCCESSFUL and not _output_lost(workflow):
+    if workflow.status == SUCCESSFUL and (workflow.actor is not None or not _output_lost(workflow)):
         return []
     _check_queue(state, workflow.workflow_id)
+    changed = _code_set(workflow, command, now)
     if _slot_free(state):
-        return begin(workflow, now, "resume", command.request_id, command.by)
+        return changed + begin(workflow, now, "resume", command.request_id, command.by)
     draft = draft_for(workflow, now, command.request_id, command.by)
     draft.workflow(ev.WORKFLOW_QUEUED, PENDING)
+    return changed + draft.events
+
+
+def _code_set(workflow: WorkflowState, command: Resume, now: int) -> list[Event]:
+    bodies = dict(command.functions)
+    draft = draft_for(workflow, now, command.request_id, command.by)
+    for task in workflow.tasks.values() if bodies else ():
+        body = bodies.get(task.function_hash)
+        if body is not None and body != task.function_hash and not at_hand(task):
+            draft.task(ev.TASK_CODE_SET, task.task_id, None, hash=body)
     return draft.events
+
+
+def _call_actor(state: State, command: CallActor, now: int) -> list[Event]:
+    workflow = state.workflows.get(command.workflow_id)
+    if workflow is None:
+        raise errors.VirtualActorNotFoundError(command.workflow_id)
+    if workflow.actor is None:
+        raise errors.InvalidCommandError(f"{workflow.workflow_id!r} is a workflow, not a virtual actor")
+    if command.request_id is not None and command.request_id in workflow.calls:
+        return []
+    if workflow.status == CANCELED:
+        raise errors.WorkflowNotResumableError(workflow.workflow_id)
+    if workflow.status not in WORKFLOW_ACTIVE:
+        _check_queue(state, workflow.workflow_id)
+    draft = draft_for(workflow, now, command.request_id, command.by)
+    specs = define(draft, command.dag, Names(workflow), after=workflow.last_call)
+    output_id, _ = specs[command.dag.output]
+    draft.events = [_marked(event) if event.task_id == output_id else event for event in draft.events]
+    if workflow.status == RUNNING:
+        submit_ready(draft, workflow, specs)
+    elif workflow.status != PENDING and not _slot_free(state):
+        draft.workflow(ev.WORKFLOW_QUEUED, PENDING)
+    elif workflow.status == SUCCESSFUL:
+        run = Draft(workflow.workflow_id, workflow.run + 1, now)
+        start(run, "call", workflow.timeout_s)
+        submit_ready(run, workflow, specs)
+        draft.events += run.events
+    elif workflow.status != PENDING:
+        # What failed before is tried again first; the new call waits behind it.
+        draft.events += begin(workflow, now, "resume")
+    return draft.events
+
+
+def _marked(event: Event) -> Event:
+    return event._replace(kind="call")
 
 
 def _output_lost(workflow: WorkflowState) -> bool:
@@ -177,6 +252,40 @@ def admit(state: State, now: int) -> list[Event]:
     return begin(workflow, now, "resume" if workflow.runs else "new")
 
 
+def _fire(state: State, command: Fire, now: int) -> list[Event]:
+    workflow = state.workflows.get(command.workflow_id)
+    task = None if workflow is None else workflow.tasks.get(command.task_id)
+    if workflow is None or task is None or command.run != workflow.run:
+        return []
+    draft = draft_for(workflow, now)
+    if task.open_run is None:
+        if workflow.status == RUNNING and task.status == RETRYING and command.attempt == task.attempt + 1:
+            draft.submit(task.task_id, command.attempt, task)
+    elif task.open_attempt == command.attempt:
+        if task.type == TIMER:
+            return _ended(state, workflow, decide_outcome(workflow, task, Outcome(True, now, output=_NONE), now), now)
+        if task.type == WAIT and task.split is None:
+            lacking = {name for name in task.upstream if not resolved(workflow, name)}
+            split(draft, task.task_id, task, task.upstream, lacking, over=True)
+    return draft.events
+
+
+def _expire(state: State, command: Expire, now: int) -> list[Event]:
+    workflow = state.workflows.get(command.workflow_id)
+    if workflow is None or workflow.status != RUNNING or workflow.run != command.run:
+        return []
+    draft = draft_for(workflow, now)
+    for task in list(workflow.open_attempts.values()):
+        draft.drop_attempt(task, "canceled", resumable=True)
+    draft.workflow(
+        ev.WORKFLOW_FAILED,
+        FAILED,
+        error_type="WorkflowTimeoutError",
+        error_message=f"the run took longer than {workflow.timeout_s:g} s",
+    )
+    return draft.events + admit(state, now)
+
+
 def _record_started(state: State, command: RecordStarted, now: int) -> list[Event]:
     workflow = state.workflows.get(command.workflow_id)
     task = None if workflow is None else workflow.tasks.get(command.task_id)
@@ -192,14 +301,20 @@ def _record_outcome(state: State, command: RecordOutcome, now: int) -> list[Even
     task = None if workflow is None else workflow.tasks.get(command.task_id)
     if workflow is None or task is None or (task.open_run, task.open_attempt) != (command.run, command.attempt):
         return []
-    events = decide_outcome(workflow, task, command.outcome, now)
-    if workflow.status == RUNNING and events[-1].type in (ev.WORKFLOW_SUCCEEDED, ev.WORKFLOW_FAILED):
-        events += admit(state, now)
-    return events
+    return _ended(state, workflow, decide_outcome(workflow, task, command.outcome, now), now)
+
+
+def _ended(state: State, workflow: WorkflowState, events: list[Event], now: int) -> list[Event]:
+    """With those of the workflow that takes the place of one that has ended by `events`."""
+    ends = (ev.WORKFLOW_SUCCEEDED, ev.WORKFLOW_FAILED, ev.WORKFLOW_INTERRUPTED)
+    return events + admit(state, now) if workflow.status == RUNNING and events[-1].type in ends else events
 
 
 _DECIDE: dict[type, Callable[[State, Any, int], list[Event]]] = {
     Submit: _submit,
+    CallActor: _call_actor,
+    Fire: _fire,
+    Expire: _expire,
     Resume: _resume,
     Cancel: _cancel,
     Delete: _delete,

@@ -9,10 +9,11 @@ from typing import Any
 
 from wfstore.errors import InvalidCommandError
 from wfstore.model import events as ev
-from wfstore.model.dag import ARGUMENT, DagSpec, TaskOptions, TaskSpec
+from wfstore.model.dag import ACTOR, ARGUMENT, FUNCTION, ORDER, DagSpec, TaskOptions, TaskSpec
 from wfstore.model.draft import Draft
 from wfstore.model.events import Event
 from wfstore.model.payload import PayloadRef, payload_uri
+from wfstore.model.state import TaskState, WorkflowState
 from wfstore.model.statuses import PENDING
 from wfstore.model.wire import dumps, options_to_json, ref_to_json
 
@@ -54,15 +55,30 @@ def check_metadata(metadata: object) -> None:
             ) from None
 
 
-def _task_id(name: str, taken: set[str], counters: dict[str, int]) -> str:
-    count = counters.get(name, 0)
-    task_id = name if count == 0 else f"{name}_{count}"
-    while task_id in taken:
-        count += 1
-        task_id = f"{name}_{count}"
-    counters[name] = count + 1
-    taken.add(task_id)
-    return task_id
+class Names:
+    """Gives ids to tasks: those of `workflow` are taken, and it counts on from there."""
+
+    def __init__(self, workflow: WorkflowState | None = None) -> None:
+        self._tasks: Mapping[str, Any] = {} if workflow is None else workflow.tasks
+        self._counted: Mapping[str, int] = {} if workflow is None else workflow.counters
+        self._new: set[str] = set()
+        self._counters: dict[str, int] = {}
+
+    def give(self, name: str) -> str:
+        count = self._counters.get(name, self._counted.get(name, 0))
+        task_id = name if count == 0 else f"{name}_{count}"
+        while task_id in self._new or task_id in self._tasks:
+            count += 1
+            task_id = f"{name}_{count}"
+        self._counters[name] = count + 1
+        self._new.add(task_id)
+        return task_id
+
+    def check(self, task_id: str) -> str:
+        """Raises InvalidCommandError for an id that is no task's."""
+        if task_id not in self._tasks:
+            raise InvalidCommandError(f"the workflow has no task {task_id!r} to refer to")
+        return task_id
 
 
 def effective(options: TaskOptions, parent: TaskOptions | None, is_output: bool) -> TaskOptions:
@@ -84,24 +100,29 @@ def effective(options: TaskOptions, parent: TaskOptions | None, is_output: bool)
 
 
 def define(
-    draft: Draft,
-    dag: DagSpec,
-    taken: set[str],
-    counters: dict[str, int],
-    creator: str | None,
-    parent: TaskOptions | None,
+    draft: Draft, dag: DagSpec, names: Names, creator: TaskState | None = None, after: str | None = None
 ) -> list[tuple[str, TaskSpec]]:
     """Add a row per task to `draft`; returns (task_id, spec with what it inherits) in the order of the DAG.
 
-    `taken`, `counters`: ids and names in use, changed in place.
+    creator: the task whose continuation it is. after: the last call of the virtual actor that this is a call of. Calls
+    of an actor follow one another: each is ordered behind the one before.
     """
     specs: list[tuple[str, TaskSpec]] = []
+    parent = None if creator is None else creator.options
     for position, given in enumerate(dag.tasks):
-        options = effective(given.options, parent, position == dag.output)
+        is_output = position == dag.output
+        options = effective(given.options, parent, is_output)
         spec = given if options is given.options else given._replace(options=options)
-        task_id = _task_id(spec.name, taken, counters)
+        upstream = [specs[i][0] if isinstance(i, int) else names.check(i) for i in spec.upstream]
+        if spec.type == ACTOR and after is not None:
+            spec = spec._replace(upstream=(*spec.upstream, after), kinds=(*spec.kinds, ORDER))
+            upstream.append(after)
+        task_id = names.give(spec.name)
+        if spec.type == ACTOR:
+            after = task_id
         specs.append((task_id, spec))
-        draft.events.append(_row(draft, task_id, spec, [specs[i][0] if isinstance(i, int) else i for i in spec.upstream], creator))
+        row = _row(draft, task_id, spec, upstream, None if creator is None else creator.task_id)
+        draft.events.append(row)
     return specs
 
 
@@ -116,6 +137,8 @@ def _row(draft: Draft, task_id: str, spec: TaskSpec, upstream: list[str], creato
         "creator": creator,
         "shared": [ref_to_json(ref) for ref in spec.shared],
         "args": None if args is None else args.hash,
+        "type": None if spec.type == FUNCTION else spec.type,
+        "facts": dict(spec.facts),
     }
     return Event(
         ts=draft.now,

@@ -6,14 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from wfstore.model import events as ev
-from wfstore.model.dag import TaskOptions
+from wfstore.model.dag import ACTOR, EVENT, EVENT_CHECKPOINTED, FUNCTION, TIMER, TaskOptions, TaskSpec
 from wfstore.model.events import Event
 from wfstore.model.payload import PayloadRef, payload_uri
 from wfstore.model.state import TaskState, WorkflowState
-from wfstore.model.statuses import CANCELED, FAILED, PENDING
+from wfstore.model.statuses import CANCELED, FAILED, PENDING, RUNNING
 from wfstore.model.wire import dumps
 
 _ONE_CPU = '{"num_cpus":1}'
+_NO_CPU = '{"num_cpus":0}'
+
+
+def micros(seconds: float) -> int:
+    return round(seconds * 1_000_000)
 
 
 def resources(options: TaskOptions) -> str:
@@ -63,7 +68,7 @@ class Draft:
             )
         )
 
-    def task(self, type_: str, task_id: str, task_status: str, **columns: Any) -> None:
+    def task(self, type_: str, task_id: str, task_status: str | None, **columns: Any) -> None:
         attributes: Mapping[str, Any] | None = columns.pop("attributes", None)
         self.events.append(
             Event(
@@ -78,7 +83,10 @@ class Draft:
             )
         )
 
-    def submit(self, task_id: str, attempt: int, options: TaskOptions) -> None:
+    def submit(self, task_id: str, attempt: int, task: TaskSpec | TaskState) -> None:
+        """The next attempt of a task. Timers, listeners and waits begin at once: the manager looks after them."""
+        changed = task.function_hash if isinstance(task, TaskState) and task.code_set else None
+        function = task.type in (FUNCTION, EVENT_CHECKPOINTED, ACTOR)
         self.events.append(
             Event(
                 ts=self.now,
@@ -89,12 +97,33 @@ class Draft:
                 attempt=attempt,
                 status=PENDING,
                 task_status=PENDING,
-                attributes=resources(options),
+                hash=changed,
+                attributes=resources(task.options) if function else _NO_CPU,
             )
         )
+        if task.type == ACTOR and attempt == 1:
+            name, facts = task.name, {"method": task.facts.get("method")}
+            self.task(ev.ACTOR_CALL_STARTED, task_id, None, name=name, kind="writer", attributes=facts)
+        if not function:
+            self._begin_wait(task_id, attempt, task)
 
-    def drop_attempt(self, task: TaskState, kind: str) -> None:
-        """An attempt that nobody will report about any more: lost with its manager, or canceled."""
+    def _begin_wait(self, task_id: str, attempt: int, task: TaskSpec | TaskState) -> None:
+        self.task(ev.ATTEMPT_STARTED, task_id, RUNNING, attempt=attempt, status=RUNNING)
+        if task.type == EVENT:
+            self.task(ev.EVENT_WAIT_STARTED, task_id, None, attributes={"listener": task.function})
+            return
+        due_at = task.due_at if isinstance(task, TaskState) else None
+        if due_at is None:
+            due_at = task.facts.get("due_at")
+        delay_s = task.facts.get("delay_s" if task.type == TIMER else "timeout_s")
+        if due_at is None and delay_s is not None:
+            due_at = self.now + micros(delay_s)
+        if due_at is not None:
+            self.task(ev.TIMER_STARTED, task_id, None, attempt=attempt, attributes={"due_at": due_at})
+
+    def drop_attempt(self, task: TaskState, kind: str, resumable: bool = False) -> None:
+        """An attempt that nobody will report about any more: lost with its manager, or canceled (its task too, unless
+        `resumable`)."""
         canceled = kind == "canceled"
         self.events.append(
             Event(
@@ -105,7 +134,7 @@ class Draft:
                 task_id=task.task_id,
                 attempt=task.open_attempt,
                 status=CANCELED if canceled else FAILED,
-                task_status=CANCELED if canceled else PENDING,
+                task_status=CANCELED if canceled and not resumable else PENDING,
                 kind=kind,
                 error_type="Canceled" if canceled else "AttemptLost",
                 error_message=None if canceled else "the manager that ran this attempt was lost",

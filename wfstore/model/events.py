@@ -24,7 +24,8 @@ class Event(NamedTuple):
     status: status after the event of its own subject: the workflow, the task or the attempt
     task_status: status of the task after the event, wherever the event changes it
     name: given or default name without suffix, of the workflow or task
-    kind: workflow.started: new, resume; attempt.failed: app, system, lost, canceled, serialization
+    kind: workflow.started: new, resume, call; attempt.failed: app, system, oom, timeout, lost, canceled, serialization;
+    actor.call_*: writer, readonly
     request_id: the command that caused it; by: who asked
     bytes: size of the pickled value; uri: its file, relative to the store, when it is not inline; hash: its sha256
     error_type, error_message: of the error that the event is about
@@ -90,6 +91,18 @@ ATTEMPT_STARTED = "attempt.started"
 ATTEMPT_SUCCEEDED = "attempt.succeeded"
 ATTEMPT_FAILED = "attempt.failed"
 ATTEMPT_RETRY_SCHEDULED = "attempt.retry_scheduled"
+TASK_CODE_SET = "task.code_set"
+TIMER_STARTED = "timer.started"
+TIMER_FIRED = "timer.fired"
+EVENT_WAIT_STARTED = "event.wait_started"
+EVENT_RECEIVED = "event.received"
+EVENT_CHECKPOINTED = "event.checkpointed"
+WAIT_DECIDED = "wait.decided"
+ACTOR_CREATED = "actor.created"
+ACTOR_CALL_STARTED = "actor.call_started"
+ACTOR_CALL_SUCCEEDED = "actor.call_succeeded"
+ACTOR_CALL_FAILED = "actor.call_failed"
+ACTOR_STATE_COMMITTED = "actor.state_committed"
 
 #: type -> what it means. The reference docs are made from this table, and a test reads both.
 EVENT_TYPES: dict[str, str] = {
@@ -98,10 +111,14 @@ EVENT_TYPES: dict[str, str] = {
     CONFIG_SET: "Limits were set. attributes: max_running_workflows, max_pending_workflows (null: no limit).",
     WORKFLOW_SUBMITTED: (
         "A workflow was accepted; its tasks follow in the same commit. status PENDING. attributes: metadata, "
-        "output_task, tasks (how many), driver (job_id and runtime_env of the submitter)."
+        "output_task, tasks (how many), driver (job_id, runtime_env and packages of the submitter), timeout_s, "
+        "rerun_of (the workflow whose DAG and inputs it repeats), actor (class of the virtual actor that it is)."
     ),
     WORKFLOW_QUEUED: "It waits for a free running slot. status PENDING.",
-    WORKFLOW_STARTED: "A run begins. status RUNNING; kind new or resume.",
+    WORKFLOW_STARTED: (
+        "A run begins. status RUNNING; kind new, resume, or call (of an idle virtual actor). attributes: deadline_at "
+        "(microseconds UTC; the run fails then)."
+    ),
     WORKFLOW_SUCCEEDED: (
         "The run ended with an output. status SUCCESSFUL. bytes, hash, uri: of the output. attributes: output_task "
         "(the task that made it)."
@@ -115,8 +132,10 @@ EVENT_TYPES: dict[str, str] = {
     TASK_DEFINED: (
         "A task is part of the workflow from here on. status and task_status PENDING; name; hash: of the function "
         "body; payload or uri: its pickled arguments. attributes: function, upstream (task ids in argument order), "
-        "kinds (argument, nested), options, metadata, creator (the task whose continuation defined it), shared "
-        "(arguments stored once), args (hash of an argument pickle kept in a file)."
+        "kinds (argument, nested, waited, order), options, metadata, creator (the task whose continuation defined "
+        "it), shared (arguments stored once), args (hash of an argument pickle kept in a file), type (timer, event, "
+        "event_checkpointed, wait, actor; none: a function), facts (of that type). kind call: somebody called a "
+        "virtual actor, and the output of the workflow is that of its last call."
     ),
     TASK_CONTINUED: "Its function returned a continuation. attributes: output_task (whose output becomes its own).",
     TASK_ERROR_CAUGHT: (
@@ -127,7 +146,11 @@ EVENT_TYPES: dict[str, str] = {
     TASK_RESET: "A resume needs it to run (again). task_status PENDING.",
     TASK_CANCELED: "It had not ended when the workflow was canceled. task_status CANCELED.",
     TASK_SKIPPED: "Its result is not needed any more, as an error was caught above it. task_status SKIPPED.",
-    ATTEMPT_SUBMITTED: "Given to Ray. status and task_status PENDING. attributes: num_cpus, num_gpus, resources.",
+    ATTEMPT_SUBMITTED: (
+        "Given to Ray, or to the manager's own timers and listeners. status and task_status PENDING; hash: of the "
+        "function body, where it is not the one that the task was defined with. attributes: num_cpus, num_gpus, "
+        "resources."
+    ),
     ATTEMPT_STARTED: "User code begins at ts_source on node_id, worker_pid, ray_task_id. status RUNNING.",
     ATTEMPT_SUCCEEDED: (
         "User code ended at ts_source and its output is kept: payload (inline) or uri (file), bytes, hash. status "
@@ -135,9 +158,29 @@ EVENT_TYPES: dict[str, str] = {
     ),
     ATTEMPT_FAILED: (
         "The attempt ended at ts_source without an output. status FAILED (CANCELED for kind canceled); kind app, "
-        "system, oom, serialization, lost (with its manager; not counted), canceled; payload: the pickled (None, "
-        "exception). "
-        "attributes: traceback."
+        "system, oom, serialization, timeout, lost (with its manager; not counted), canceled; payload: the pickled "
+        "(None, exception). attributes: traceback, stdout, stderr (their last 64 KiB during the attempt)."
     ),
-    ATTEMPT_RETRY_SCHEDULED: "The next attempt will follow. task_status RETRYING; attempt: the one to come.",
+    ATTEMPT_RETRY_SCHEDULED: (
+        "The next attempt will follow. task_status RETRYING; attempt: the one to come. attributes: due_at "
+        "(microseconds UTC; none: at once)."
+    ),
+    TASK_CODE_SET: "A resume gave the task another function body. hash: of the body.",
+    TIMER_STARTED: "A timer of the manager's runs. attributes: due_at (microseconds UTC).",
+    TIMER_FIRED: "It has run out, at ts.",
+    EVENT_WAIT_STARTED: "A listener polls for an event. attributes: listener (module.qualname).",
+    EVENT_RECEIVED: "The listener returned an event, kept as the output of the task.",
+    EVENT_CHECKPOINTED: "The listener was told that the event is durable.",
+    WAIT_DECIDED: (
+        "A wait has what it waited for, or its time is over. attributes: ready (positions among the tasks that it "
+        "waited for). Every later attempt sees the same split."
+    ),
+    ACTOR_CREATED: "The workflow is a virtual actor. hash: of the pickled class. attributes: class (module.qualname).",
+    ACTOR_CALL_STARTED: "A method of the actor begins. kind writer; name: of the task. attributes: method.",
+    ACTOR_CALL_SUCCEEDED: (
+        "The method and all that it returned ended. kind writer, or readonly (no task; attributes: method, duration_s, "
+        "caller)."
+    ),
+    ACTOR_CALL_FAILED: "The method failed. kind as above; error_type, error_message. attributes: method.",
+    ACTOR_STATE_COMMITTED: "The actor's state after a method. bytes, hash, uri or payload: of the pickled state.",
 }

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
+
 from wfstore.model import events as ev
 from wfstore.model.commands import Outcome, Place
-from wfstore.model.define import define
-from wfstore.model.draft import Draft, draft_for, where
+from wfstore.model.dag import ACTOR, EVENT, EVENT_CHECKPOINTED, TIMER, WAIT, TaskSpec
+from wfstore.model.define import Names, define
+from wfstore.model.draft import Draft, draft_for, micros, where
 from wfstore.model.events import Event
-from wfstore.model.plan import finish
+from wfstore.model.plan import finish, schedule, split
 from wfstore.model.state import TaskState, WorkflowState
-from wfstore.model.statuses import CAUGHT, FAILED, PENDING, RETRYING, RUNNING, SKIPPED, SUCCESSFUL
+from wfstore.model.statuses import CAUGHT, FAILED, PENDING, RESUMABLE, RETRYING, RUNNING, SKIPPED, SUCCESSFUL
 from wfstore.model.wire import dumps
 
 #: The worker's fault, not the user's code's: always retried while `max_retries` allows, never caught.
 SYSTEM_KINDS = frozenset({"system", "oom"})
+
+_SAYS_MORE = {TIMER: ev.TIMER_FIRED, EVENT: ev.EVENT_RECEIVED, EVENT_CHECKPOINTED: ev.EVENT_CHECKPOINTED}
 
 
 def started_event(workflow_id: str, run: int, task_id: str, attempt: int, place: Place, now: int) -> Event:
@@ -71,6 +77,10 @@ def _success(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Ou
             **where(outcome.output, outcome.stored),
         )
     )
+    if outcome.state is not None:
+        draft.task(ev.ACTOR_STATE_COMMITTED, task.task_id, None, attempt=task.open_attempt, **where(outcome.state))
+    if task.type in _SAYS_MORE:
+        draft.task(_SAYS_MORE[task.type], task.task_id, None, attempt=task.open_attempt)
     if outcome.continuation is not None:
         _continue(draft, workflow, task, outcome)
     elif workflow.status == RUNNING:
@@ -79,35 +89,60 @@ def _success(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Ou
 
 def _continue(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Outcome) -> None:
     assert outcome.continuation is not None
-    before = len(draft.events)
-    specs = define(
-        draft,
-        outcome.continuation,
-        taken=set(workflow.tasks),
-        counters=dict(workflow.counters),
-        creator=task.task_id,
-        parent=task.options,
-    )
-    defined = draft.events[before:]
-    del draft.events[before:]
+    added = draft_for(workflow, draft.now)
+    specs = define(added, outcome.continuation, Names(workflow), creator=task)
     output_id = specs[outcome.continuation.output][0]
     draft.task(ev.TASK_CONTINUED, task.task_id, SUCCESSFUL, attributes={"output_task": output_id})
-    draft.events += defined
+    draft.events += added.events
     if workflow.status == RUNNING:
-        for task_id, spec in specs:
-            if not spec.upstream:
-                draft.submit(task_id, 1, spec.options)
+        submit_ready(draft, workflow, specs)
+
+
+def submit_ready(draft: Draft, workflow: WorkflowState | None, specs: Sequence[tuple[str, TaskSpec]]) -> None:
+    """Those of newly defined tasks that wait for nobody. Upstream may lie among tasks that `workflow` had before."""
+
+    def lacking(spec: TaskSpec) -> set[str]:
+        named = (specs[item][0] if isinstance(item, int) else item for item in spec.upstream)
+        return {
+            name for name in named if workflow is None or name not in workflow.tasks or not resolved(workflow, name)
+        }
+
+    for task_id, spec in specs:
+        if spec.type == WAIT:
+            upstream = [specs[item][0] if isinstance(item, int) else item for item in spec.upstream]
+            draft.submit(task_id, 1, spec)
+            split(draft, task_id, spec, upstream, lacking(spec))
+        elif not spec.upstream or (workflow is not None and not lacking(spec)):
+            draft.submit(task_id, 1, spec)
+
+
+def resolved(workflow: WorkflowState, task_id: str) -> bool:
+    return workflow.tasks[workflow.tasks[task_id].root].resolved
 
 
 def _release(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Outcome) -> None:
     """`task` has its value: those for whom it was the last one missing start; the workflow may have its output."""
     root = workflow.tasks[task.root]
+    for done in (task, root) if root is not task else (task,):
+        if done.type == ACTOR:
+            facts = {"method": done.facts.get("method")}
+            draft.task(ev.ACTOR_CALL_SUCCEEDED, done.task_id, None, name=done.name, kind="writer", attributes=facts)
     for task_id in root.downstream:
         dependent = workflow.tasks[task_id]
         if dependent.waiting == 1 and dependent.status == PENDING and dependent.open_run is None:
-            draft.submit(task_id, dependent.attempt + 1, dependent.options)
+            draft.submit(task_id, dependent.attempt + 1, dependent)
+    for task_id in root.waited_by:
+        wait = workflow.tasks[task_id]
+        if wait.open_run is not None and (
+            wait.split is not None or wait.arrived + 1 >= wait.facts.get("num_returns", 1)
+        ):
+            lacking = {name for name in wait.upstream if name != root.task_id and not resolved(workflow, name)}
+            split(draft, task_id, wait, wait.upstream, lacking)
     if root.task_id == workflow.output_task:
         caught = outcome.error if not outcome.ok else None
+        for other in list(workflow.open_attempts.values()) if len(workflow.open_attempts) > 1 else ():
+            if other is not task and other.type in (TIMER, EVENT, WAIT):
+                draft.drop_attempt(other, "canceled")
         finish(draft, task.task_id, caught or outcome.output, outcome.stored or caught is not None)
 
 
@@ -121,11 +156,18 @@ def _failure(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Ou
         task_id=task.task_id,
         attempt=task.open_attempt,
         status=FAILED,
-        task_status=FAILED,
+        task_status=PENDING if outcome.kind == "lost" else FAILED,
         kind=outcome.kind,
         error_type=outcome.error_type,
         error_message=outcome.error_message,
-        attributes=dumps({"traceback": outcome.traceback, "fetch_s": outcome.fetch_s}),
+        attributes=dumps(
+            {
+                "traceback": outcome.traceback,
+                "fetch_s": outcome.fetch_s,
+                "stdout": outcome.stdout or None,
+                "stderr": outcome.stderr or None,
+            }
+        ),
         **where(outcome.error),
     )
     draft.events.append(failed)
@@ -134,21 +176,43 @@ def _failure(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Ou
     catcher = _catcher(workflow, task)
     if catcher is not None and catcher.status == CAUGHT:
         return  # what is below a caught error is not needed any more
-    if (outcome.kind in SYSTEM_KINDS or outcome.retryable) and task.attempt_failed < task.options.max_retries:
-        attempt = task.attempt + 1
-        draft.task(ev.ATTEMPT_RETRY_SCHEDULED, task.task_id, RETRYING, attempt=attempt)
-        draft.submit(task.task_id, attempt, task.options)
+    if outcome.kind == "lost":
+        draft.submit(task.task_id, task.attempt + 1, task)
+        return
+    again = outcome.kind in SYSTEM_KINDS or outcome.kind == "timeout" or outcome.retryable
+    if again and task.attempt_failed < task.options.max_retries:
+        _retry(draft, task)
         return
     if catcher is not None and outcome.kind not in SYSTEM_KINDS:
         _catch(draft, workflow, catcher, task, outcome)
         return
+    if task.type == ACTOR:
+        facts = {"method": task.facts.get("method")}
+        why = {"error_type": outcome.error_type, "error_message": outcome.error_message}
+        draft.task(ev.ACTOR_CALL_FAILED, task.task_id, None, name=task.name, kind="writer", attributes=facts, **why)
+    interrupted = outcome.kind in SYSTEM_KINDS and task.options.interruptible
     draft.workflow(
-        ev.WORKFLOW_FAILED,
-        FAILED,
+        ev.WORKFLOW_INTERRUPTED if interrupted else ev.WORKFLOW_FAILED,
+        RESUMABLE if interrupted else FAILED,
         error_type=outcome.error_type,
         error_message=outcome.error_message,
         attributes={"failed_task_id": task.task_id},
     )
+
+
+def _retry(draft: Draft, task: TaskState) -> None:
+    policy = task.options.retry
+    attempt = task.attempt + 1
+    if policy.delay_s <= 0:
+        schedule(draft, task.task_id, attempt, None)
+        draft.submit(task.task_id, attempt, task)
+        return
+    # Beyond 64 doublings every delay is at its limit.
+    delay_s = min(policy.max_delay_s, policy.delay_s * policy.backoff ** min(task.attempt_failed, 64))
+    # Spread by the attempt's own name, not by chance: decisions are pure.
+    share = zlib.crc32(f"{draft.workflow_id}\0{task.task_id}\0{draft.run}\0{attempt}".encode()) / 0xFFFFFFFF
+    delay_s *= 1 + policy.jitter * (2 * share - 1)
+    schedule(draft, task.task_id, attempt, draft.now + micros(delay_s))
 
 
 def _catcher(workflow: WorkflowState, task: TaskState) -> TaskState | None:
@@ -173,6 +237,6 @@ def _catch(draft: Draft, workflow: WorkflowState, catcher: TaskState, task: Task
     while below:
         made = workflow.tasks[below.pop()]
         below += made.created
-        if made is not task and made.status == PENDING and made.open_run is None:
+        if made is not task and made.status in (PENDING, RETRYING) and made.open_run is None:
             draft.task(ev.TASK_SKIPPED, made.task_id, SKIPPED)
     _release(draft, workflow, catcher, outcome._replace(output=None))

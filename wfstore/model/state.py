@@ -6,24 +6,29 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from wfstore.model.dag import TaskOptions
+from wfstore.model.dag import FUNCTION, TaskOptions
 from wfstore.model.payload import PayloadRef
 from wfstore.model.statuses import PENDING
+
+_NOTHING: Mapping[str, Any] = {}
 
 
 class TaskState:
     """One task. `resolved`: its output (or that of the continuation it returned) is known, dependents may have it;
     `waiting`: how many distinct upstream tasks are not resolved; `root`: the task whose output this one's output is
-    (itself, unless it ends a continuation); `open_run`, `open_attempt`: the attempt somebody may still report about.
+    (itself, unless it ends a continuation); `open_run`, `open_attempt`: the attempt somebody may still report about;
+    `waited_by`: waits that have it among their choices; `arrived`: how many choices of a wait are resolved; `split`:
+    what it chose; `due_at`: when a timer runs out, or
+    the time of a wait is over; `retry_at`: when the next attempt is due.
     """
 
     __slots__ = (
-        "args", "attempt", "attempt_failed", "attempt_started_at", "attempts", "caught", "checkpointed",
-        "continued_to", "created", "creator", "downstream", "duration_us", "ended_at", "error",
-        "error_message", "error_type", "function", "function_hash", "kinds", "metadata", "name",
+        "args", "arrived", "attempt", "attempt_failed", "attempt_started_at", "attempts", "caught", "checkpointed",
+        "code_set", "continued_to", "created", "creator", "downstream", "due_at", "duration_us", "ended_at", "error",
+        "error_message", "error_type", "facts", "function", "function_hash", "kinds", "metadata", "name",
         "open_attempt", "open_run", "open_started", "options", "output", "output_bytes", "output_repr",
-        "output_seq", "ready_at", "resolved", "root", "shared", "started_at", "status", "stored",
-        "submitted_at", "succeeded", "task_id", "upstream", "waiting",
+        "output_seq", "ready_at", "resolved", "retry_at", "root", "shared", "split", "started_at", "status", "stored",
+        "submitted_at", "succeeded", "task_id", "type", "upstream", "waited_by", "waiting",
     )  # fmt: skip
 
     def __init__(self, task_id: str, name: str) -> None:
@@ -42,6 +47,14 @@ class TaskState:
         self.root = task_id
         self.continued_to: str | None = None
         self.downstream: list[str] = []
+        self.waited_by: list[str] = []
+        self.arrived = 0
+        self.type = FUNCTION
+        self.facts: Mapping[str, Any] = _NOTHING
+        self.code_set = False
+        self.split: list[int] | None = None
+        self.due_at: int | None = None
+        self.retry_at: int | None = None
         self.waiting = 0
         self.resolved = False
         self.status = PENDING
@@ -71,13 +84,17 @@ class TaskState:
 
 
 class WorkflowState:
-    """One workflow. A closed one may be cold: `tasks` is empty and `first_seq`, `last_seq` say where to read it."""
+    """One workflow. A closed one may be cold: `tasks` is empty and `first_seq`, `last_seq` say where to read it.
+
+    actor: what a virtual actor is (class, hash); actor_state: its last committed state; last_call: the task at the end
+    of its chain of calls; calls: request id -> task id
+    """
 
     __slots__ = (
-        "attempts", "cold", "counters", "driver", "ended_at", "error_message", "error_type", "failed_task_id",
-        "first_seq", "kind", "last_seq", "metadata", "name", "open_attempts", "output", "output_task", "requests",
-        "retries", "run", "run_started_at", "runs", "runs_us", "started_at", "status", "submitted_at", "tasks",
-        "workflow_id",
+        "actor", "actor_state", "attempts", "calls", "cold", "counters", "deadline_at", "driver", "ended_at",
+        "error_message", "error_type", "failed_task_id", "first_seq", "kind", "last_call", "last_seq", "metadata",
+        "name", "open_attempts", "output", "output_task", "requests", "retries", "run", "run_started_at", "runs",
+        "runs_us", "started_at", "status", "submitted_at", "tasks", "timeout_s", "workflow_id",
     )  # fmt: skip
 
     def __init__(self, workflow_id: str) -> None:
@@ -89,6 +106,12 @@ class WorkflowState:
         self.kind = "new"
         self.metadata: Mapping[str, Any] = {}
         self.driver: Mapping[str, Any] = {}
+        self.timeout_s: float | None = None
+        self.deadline_at: int | None = None
+        self.actor: Mapping[str, Any] | None = None
+        self.actor_state: PayloadRef | None = None
+        self.last_call: str | None = None
+        self.calls: dict[str, str] = {}
         self.output_task = ""
         self.output: PayloadRef | None = None
         self.tasks: dict[str, TaskState] = {}

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wfstore.model.dag import TaskOptions
+from wfstore.model.dag import RetryPolicy, TaskOptions
 from wfstore.model.payload import PayloadRef
 
 _DEFAULTS = TaskOptions()
@@ -56,6 +56,11 @@ def options_to_json(options: TaskOptions) -> dict[str, Any]:
         out["ray_options"] = dict(options.ray_options)
     if options.ray_options_pickled is not None:
         out["ray_options_pickled"] = ref_to_json(options.ray_options_pickled)
+    if options.retry != _DEFAULTS.retry:
+        out["retry"] = options.retry._asdict()
+    for key in ("timeout_s", "inplace", "interruptible"):
+        if getattr(options, key):
+            out[key] = getattr(options, key)
     return out
 
 
@@ -70,4 +75,8 @@ def options_from_json(value: Mapping[str, Any] | None) -> TaskOptions:
         checkpoint=value.get("checkpoint"),
         ray_options=value.get("ray_options", {}),
         ray_options_pickled=ref_from_json(value.get("ray_options_pickled")),
+        retry=RetryPolicy(**value["retry"]) if "retry" in value else _DEFAULTS.retry,
+        timeout_s=value.get("timeout_s"),
+        inplace=value.get("inplace", False),
+        interruptible=value.get("interruptible", False),
     )
