@@ -121,7 +121,7 @@ class VirtualActorNotFoundError(WorkflowNotFoundError, KeyError):
         return f"Virtual actor '{workflow_id}' doesn't exist."
 
 
-class VirtualActorNotInitializedError(WorkflowError):
+class VirtualActorNotInitializedError(WorkflowError, ValueError):
     """The construction of the virtual actor has not ended, or it failed."""
 
     @staticmethod

@@ -12,8 +12,7 @@ import ray
 
 from wfstore import errors
 from wfstore.engine.assignment import FILE, INLINE, REF
-from wfstore.engine.orders import Values
-from wfstore.model.payload import PayloadRef
+from wfstore.engine.orders import Values, place_of
 from wfstore.model.plan import source
 from wfstore.model.rows import seconds
 from wfstore.model.state import TaskState, WorkflowState
@@ -50,6 +49,9 @@ class Delivered:
 def output_answer(workflow: WorkflowState, task_id: str | None, values: Values) -> Answer | None:
     """The output of the workflow or of one of its tasks; None while it may still come."""
     active = workflow.status in WORKFLOW_ACTIVE
+    if workflow.actor is not None and task_id is None and not active and workflow.status == SUCCESSFUL:
+        assert workflow.actor_state is not None
+        return Answer(*place_of(workflow.actor_state))
     task = workflow.tasks.get(task_id or workflow.output_task)
     if task is not None:
         end = source(workflow, task)
@@ -83,10 +85,12 @@ def _missing(workflow: WorkflowState, task_id: str | None, task: TaskState | Non
         return Answer(error=errors.WorkflowCancellationError(workflow_id))
     if task_id is not None and task is None:
         return Answer(error=errors.OutputNotFoundError(workflow_id, task_id))
+    if workflow.status == FAILED and workflow.error_type == errors.WorkflowTimeoutError.__name__:
+        return Answer(error=errors.WorkflowTimeoutError(workflow_id))
     if workflow.status == FAILED:
         return Answer(error=errors.WorkflowExecutionError(workflow_id), cause=_cause(workflow))
     if workflow.status == RESUMABLE:
-        return Answer(error=errors.OutputNotReadyError(workflow_id))
+        return Answer(error=errors.WorkflowInterruptedError(workflow_id), cause=_cause(workflow))
     return Answer(
         error=errors.NotCheckpointedError(workflow_id, f"the output of {task_id or workflow_id} was not kept")
     )
@@ -94,6 +98,8 @@ def _missing(workflow: WorkflowState, task_id: str | None, task: TaskState | Non
 
 def as_read(error: Exception) -> Exception:
     """The error as get_output raises it: of the same class, and a ValueError as well."""
+    if isinstance(error, errors.WorkflowInterruptedError):
+        return errors.OutputNotReadyError(error.workflow_id)
     if isinstance(error, errors.WorkflowExecutionError):
         return errors.OutputFailedError(error.workflow_id)
     if isinstance(error, errors.WorkflowCancellationError):
@@ -105,11 +111,7 @@ def _cause(workflow: WorkflowState) -> tuple[int, Any] | None:
     """Where the pickled error of the task that failed lies. The pickle is in the log; its place in memory is the
     task's last error."""
     task = workflow.tasks.get(workflow.failed_task_id or "")
-    return None if task is None or task.error is None else _place(task.error)
-
-
-def _place(ref: PayloadRef) -> tuple[int, Any]:
-    return (FILE, ref.hash) if ref.data is None else (INLINE, ref.data)
+    return None if task is None or task.error is None else place_of(task.error)
 
 
 def workflow_metadata(workflow: WorkflowState) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def task_metadata(workflow: WorkflowState, task_id: str) -> dict[str, Any]:
         raise errors.TaskNotFoundError(workflow.workflow_id, task_id)
     retry = task.options.retry_exceptions
     options = {
-        "task_type": "FUNCTION",
+        "task_type": task.type.upper(),
         "max_retries": task.options.max_retries,
         "catch_exceptions": bool(task.options.catch_exceptions),
         "retry_exceptions": retry if isinstance(retry, bool) else True,

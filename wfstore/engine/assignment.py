@@ -13,12 +13,13 @@ from wfstore.model.commands import Outcome
 from wfstore.model.dag import FUNCTION
 
 #: How an upstream value reaches the worker.
-INLINE, FILE, REF = 0, 1, 2
+INLINE, FILE, REF, LATER = 0, 1, 2, 3
 
 
 class Source(NamedTuple):
-    """One upstream value: pickled bytes, the hash of a payload file, or the position of a Ray object among the
-    inputs. `nested`: the task gets an ObjectRef, because the value was bound inside a container."""
+    """One upstream value: pickled bytes, the hash of a payload file, the position of a Ray object among the inputs, or
+    (`LATER`) the id of a task that a wait did not choose. `nested`: the task gets an ObjectRef, because the value was
+    bound inside a container."""
 
     form: int
     value: Any
@@ -30,6 +31,8 @@ class Assignment(NamedTuple):
 
     go_on: the manager expects to have another attempt of the same kind when this one has ended: the worker reports by a
     call and takes it, instead of giving its lease back to Ray and being leased again.
+    actor: method of a virtual actor and its state (None: not made yet)
+    older: of the older generation: a returned ObjectRef is followed to its value
     """
 
     workflow_id: str
@@ -49,6 +52,8 @@ class Assignment(NamedTuple):
     retry_exceptions: bool | tuple[int, Any]
     go_on: bool = False
     type: str = FUNCTION
+    actor: tuple[str, tuple[int, Any] | None] | None = None
+    older: bool = False
 
     @property
     def key(self) -> tuple[str, int, str, int]:

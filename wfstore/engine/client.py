@@ -14,11 +14,14 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
 
 from wfstore import errors
-from wfstore.engine import host
+from wfstore.engine import host, packages
 from wfstore.engine.answers import Answer, as_read, fetch
+from wfstore.engine.context import current_task
 from wfstore.engine.dag.build import build
+from wfstore.engine.dag.functions import dump_function, find_function
+from wfstore.engine.failures import as_rays
 from wfstore.log import resolve_storage
-from wfstore.model.commands import Cancel, Command, Delete, Resume, Submit
+from wfstore.model.commands import CallActor, Cancel, Command, Delete, Resume, Submit
 from wfstore.model.define import check_metadata, check_workflow_id
 from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef
 from wfstore.payloads import PayloadStore
@@ -79,7 +82,7 @@ class Client:
     def _take(self, answer: Answer, reading: bool = False) -> Any:
         if answer.error is None:
             return fetch(self.storage, answer.form, answer.value)
-        error = as_read(answer.error) if reading else answer.error
+        error = as_rays(as_read(answer.error) if reading else answer.error)
         if answer.cause is not None:
             raise error from _original(self.storage, answer.cause)
         raise error
@@ -93,13 +96,16 @@ class Client:
         kwargs: Mapping[str, Any],
         workflow_id: str,
         metadata: Mapping[str, Any] | None,
+        timeout_s: float | None = None,
+        actor: tuple[str, str] | None = None,
     ) -> Submit:
         """The command that submits a DAG; its payloads are kept already. Raises TypeError and ValueError for a wrong
         DAG, id or metadata, before anything is written."""
         check_workflow_id(workflow_id)
         check_metadata(metadata)
         spec = build(dag, args, dict(kwargs), self.put, self.put_function)
-        return Submit(workflow_id, spec, metadata, self._who(), uuid.uuid4().hex)
+        who = self._who()
+        return Submit(workflow_id, spec, metadata, who, uuid.uuid4().hex, timeout_s=timeout_s, actor=actor)
 
     def run(self, command: Submit | Resume) -> Any:
         """Carry out a command and wait for the workflow's output. Raises what `decide` raises, WorkflowExecutionError
@@ -108,16 +114,29 @@ class Client:
 
     def run_async(self, command: Submit | Resume) -> Any:
         """Return, once the command is in the log, an ObjectRef of the output, good across restarts of the manager."""
-        self._order(command)
+        self.order(command)
         return self._ref(command.workflow_id)
 
-    def _order(self, command: Command) -> None:
+    def order(self, command: Command) -> None:
+        """Carry out a command; returns when what it caused is in the log."""
         self.call("handle", pickle.dumps(command, 5))
+
+    def call_actor(self, workflow_id: str, method: Any, wait: bool) -> Any:
+        """Call a writing method of a virtual actor (`method`: a node of it). Returns what it returns, or an ObjectRef
+        of that once the call is in the log."""
+        spec = build(method, (), {}, self.put, self.put_function)
+        command = CallActor(workflow_id, spec, self._who(), uuid.uuid4().hex)
+        task_id, answer = self.call("call_actor", pickle.dumps(command, 5), wait)
+        return self._take(answer) if wait else self._ref(workflow_id, task_id)
 
     def _who(self) -> dict[str, Any]:
         if self._driver is None:
             context = ray.get_runtime_context()
-            self._driver = {"job_id": context.get_job_id(), "runtime_env": dict(context.runtime_env)}
+            environment = dict(context.runtime_env)
+            self._driver = {"job_id": context.get_job_id(), "runtime_env": environment}
+            kept = packages.preserve(environment, self.put_function)
+            if kept:
+                self._driver["packages"] = kept
         return self._driver
 
     def put(self, data: bytes) -> PayloadRef:
@@ -132,20 +151,39 @@ class Client:
         ref: PayloadRef = self._store.put_file(data) if self._sees_storage else self.call("keep", data, True)
         return ref.hash
 
-    def resumption(self, workflow_id: str) -> Resume:
-        return Resume(_id(workflow_id), uuid.uuid4().hex)
+    def resumption(self, workflow_id: str, code: str = "stored") -> Resume:
+        """The command that resumes a workflow, with the function bodies it has (``stored``) or those that their modules
+        have now (``current``). Raises ValueError naming a function that is not to be found."""
+        if code not in ("stored", "current"):
+            raise ValueError(f"code is {code!r}; it must be 'stored' or 'current'")
+        functions: list[tuple[str, str]] = []
+        if code == "current":
+            for name, stored in self.call("unfinished_functions", _id(workflow_id)):
+                functions.append((stored, self.put_function(dump_function(find_function(name)))))
+        return Resume(_id(workflow_id), uuid.uuid4().hex, functions=tuple(functions))
+
+    def rerun(self, workflow_id: str) -> str:
+        """Run the DAG and the inputs of a workflow again; returns the new id once that is in the log."""
+        new_id = fresh_id()
+        self.call("rerun", _id(workflow_id), new_id, uuid.uuid4().hex, None)
+        return new_id
 
     def cancel(self, workflow_id: str) -> None:
-        self._order(Cancel(_id(workflow_id), uuid.uuid4().hex))
+        self.order(Cancel(_id(workflow_id), uuid.uuid4().hex))
 
     def delete(self, workflow_id: str) -> None:
-        self._order(Delete(_id(workflow_id), uuid.uuid4().hex))
+        self.order(Delete(_id(workflow_id), uuid.uuid4().hex))
 
     def output(self, workflow_id: str, task_id: str | None) -> Any:
         return self._take(self.call("wait", _id(workflow_id), task_id), reading=True)
 
     def output_ref(self, workflow_id: str, task_id: str | None) -> Any:
         return self._ref(_id(workflow_id), task_id, True)
+
+
+def fresh_id() -> str:
+    """An id for a workflow that nobody named."""
+    return f"{uuid.uuid4()}.{time.time():.9f}"
 
 
 def _id(workflow_id: Any) -> str:
@@ -186,6 +224,9 @@ def connect(
     global _current
     if _current is not None and not _current.usable():
         _current = None
+    inside = current_task()
+    if namespace is None and inside is not None and inside.namespace:
+        namespace = inside.namespace  # user code of a workflow speaks to the manager that runs it
     if _current is None or (namespace is not None and namespace != _current.namespace):
         host.ensure_ray()
         space = namespace or host.NAMESPACE

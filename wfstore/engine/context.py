@@ -13,11 +13,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TaskContext:
-    """The attempt whose user code is running."""
+    """The attempt whose user code is running; `namespace`: of the manager that it runs for; `body`: hash of
+    the pickled function or class."""
 
     workflow_id: str
     task_id: str
     attempt: int
+    namespace: str = ""
+    body: str | None = None
 
 
 _context: ContextVar[TaskContext | None] = ContextVar("wfstore_task", default=None)
@@ -25,9 +28,11 @@ _in_this_process: list[TaskContext] = []
 
 
 @contextmanager
-def inside_task(workflow_id: str, task_id: str, attempt: int) -> Iterator[TaskContext]:
+def inside_task(
+    workflow_id: str, task_id: str, attempt: int, namespace: str = "", body: str | None = None
+) -> Iterator[TaskContext]:
     """Around the user code of one attempt."""
-    context = TaskContext(workflow_id, task_id, attempt)
+    context = TaskContext(workflow_id, task_id, attempt, namespace, body)
     token = _context.set(context)
     _in_this_process.append(context)
     try:

@@ -17,15 +17,18 @@ from typing import Any
 import ray
 
 from wfstore import errors
+from wfstore.engine.alarms import EXPIRE, FIRE, TIMEOUT, Alarm, Alarms
 from wfstore.engine.assignment import load_outcome
 from wfstore.engine.executor import AttemptKey, Ended, Order, TaskExecutor
+from wfstore.engine.listeners.pool import ListenerPool
 from wfstore.engine.orders import Orders, Values, same_kind
 from wfstore.engine.recovery import Recovered
 from wfstore.engine.worker import failed
 from wfstore.log import GroupCommit, now_us
 from wfstore.model import events as ev
 from wfstore.model.apply import apply
-from wfstore.model.commands import Command, Outcome, RecordOutcome
+from wfstore.model.commands import Command, Expire, Fire, Outcome, RecordOutcome
+from wfstore.model.dag import ACTOR, EVENT, EVENT_CHECKPOINTED, FUNCTION, TIMER
 from wfstore.model.decide import decide
 from wfstore.model.events import Event
 from wfstore.model.state import TaskState, WorkflowState
@@ -33,7 +36,18 @@ from wfstore.model.statuses import WORKFLOW_ACTIVE
 from wfstore.schema.rows import Rows, join, pack
 
 _SUBMIT_BURST = 32
-_ENDS = frozenset({ev.WORKFLOW_SUCCEEDED, ev.WORKFLOW_FAILED, ev.WORKFLOW_CANCELED, ev.WORKFLOW_DELETED})
+#: How long the worker of a virtual actor's call is kept for the next one.
+_LINGER_S = 0.02
+_ENDS = frozenset(
+    {
+        ev.WORKFLOW_SUCCEEDED,
+        ev.WORKFLOW_FAILED,
+        ev.WORKFLOW_INTERRUPTED,
+        ev.WORKFLOW_CANCELED,
+        ev.WORKFLOW_DELETED,
+    }
+)
+_SETS_ALARM = frozenset({ev.TIMER_STARTED, ev.ATTEMPT_RETRY_SCHEDULED, ev.ATTEMPT_STARTED, ev.WORKFLOW_STARTED})
 _ENDS_ATTEMPT = frozenset({ev.ATTEMPT_SUCCEEDED, ev.ATTEMPT_FAILED, ev.TASK_ERROR_CAUGHT})
 _Waiting = dict[str, list[asyncio.Future[None]]]
 
@@ -56,6 +70,9 @@ class Core:
         self._orders.runtime_env = runtime_env
         self._commits = GroupCommit(recovered.writer)
         self._executor = TaskExecutor(self._on_ended)
+        self._listeners = ListenerPool(self._on_ended)
+        self._alarms = Alarms(self._on_due)
+        self._lingering: dict[str, asyncio.Future[Order]] = {}
         self._to_submit: deque[AttemptKey] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._waiting: _Waiting = {}
@@ -128,12 +145,31 @@ class Core:
         events, commit = self._stage([RecordOutcome(*key, end.outcome)])
         if commit is not None:
             await self._committing(commit)
-        following = None
-        if self._executor.runs(key):  # else its worker died meanwhile
-            following = self._follow(key, events)
-            self._executor.hand_over(key, following)
+        following = self._follow(key, events) if self._executor.runs(key) else None
         self._act(events)
+        if following is None and self._lingers(key):
+            following = await self._linger(key[0])
+        if self._executor.runs(key):
+            self._executor.hand_over(key, following)
+        elif following is not None:  # its worker died meanwhile
+            self._executor.submit(following)
+            return None
         return None if following is None else following.assignment.dumps()
+
+    def _lingers(self, key: AttemptKey) -> bool:
+        """The next call of a virtual actor often comes as soon as this one is answered."""
+        workflow = self._state.workflows.get(key[0])
+        return workflow is not None and workflow.actor is not None and key[0] not in self._lingering
+
+    async def _linger(self, workflow_id: str) -> Order | None:
+        waiting: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
+        self._lingering[workflow_id] = waiting
+        try:
+            return await asyncio.wait_for(waiting, _LINGER_S)
+        except TimeoutError:
+            return None
+        finally:
+            del self._lingering[workflow_id]
 
     def _follow(self, key: AttemptKey, events: list[Event]) -> Order | None:
         """Take one of the attempts that `events` submit for the worker that ran `key`, out of `events`."""
@@ -146,7 +182,9 @@ class Core:
                 continue
             if (task.open_run, task.open_attempt) != (event.run, event.attempt):
                 continue
-            order = self._order(workflow, task) if same_kind(workflow.tasks[key[2]], task) else None
+            if task.type not in (FUNCTION, ACTOR) or not same_kind(workflow.tasks[key[2]], task):
+                continue
+            order = self._order(workflow, task)
             if isinstance(order, Order) and not order.inputs:
                 del events[position]
                 return order
@@ -218,12 +256,14 @@ class Core:
         ended: set[str] = set()
         for event in events:
             kind = event.type
-            if kind == ev.ATTEMPT_SUBMITTED:
+            if kind == ev.ATTEMPT_SUBMITTED or kind == ev.WAIT_DECIDED:
                 self._to_submit.append(_attempt_key(event))
             elif kind in _ENDS_ATTEMPT:
                 ended.add(event.workflow_id or "")
                 if event.kind == "canceled":
-                    self._executor.cancel(_attempt_key(event))
+                    self._withdraw(_attempt_key(event))
+            elif kind in _SETS_ALARM:
+                self._set_alarm(event)
             elif kind in _ENDS:
                 self._wake(self._waiting, event.workflow_id or "")
                 ended.add(event.workflow_id or "")
@@ -233,20 +273,82 @@ class Core:
         if self._pump is None and self._submit_some():
             self._pump = asyncio.get_running_loop().create_task(self._submit_rest())
 
+    def _withdraw(self, key: AttemptKey) -> None:
+        self._executor.cancel(key)
+        self._listeners.cancel(key)
+
+    def _set_alarm(self, event: Event) -> None:
+        """For what this event lets begin now and has to be done later."""
+        workflow_id, run, task_id, attempt = _attempt_key(event)
+        if event.type == ev.WORKFLOW_STARTED:
+            due_at = event.attribute("deadline_at")
+            alarm = Alarm(EXPIRE, workflow_id, run)
+        elif event.type == ev.ATTEMPT_STARTED:
+            task = self._task(workflow_id, task_id)
+            timeout_s = None if task is None or task.open_run is None else task.options.timeout_s
+            due_at = None if timeout_s is None else (event.ts_source or event.ts) + round(timeout_s * 1e6)
+            alarm = Alarm(TIMEOUT, workflow_id, run, task_id, attempt)
+        else:
+            due_at = event.attribute("due_at")
+            alarm = Alarm(FIRE, workflow_id, run, task_id, attempt)
+        if due_at is not None:
+            self._alarms.set(due_at, alarm)
+
+    def _on_due(self, alarms: list[Alarm]) -> None:
+        if self._halted is not None:
+            return
+        commands: list[Command] = []
+        for alarm in alarms:
+            key = (alarm.workflow_id, alarm.run, alarm.task_id, alarm.attempt)
+            if alarm.kind == FIRE:
+                commands.append(Fire(*key))
+            elif alarm.kind == EXPIRE:
+                commands.append(Expire(alarm.workflow_id, alarm.run))
+            else:
+                self._time_out(key)
+        events, commit = self._stage(commands)
+        if commit is not None:
+            commit.add_done_callback(partial(self._committed, events))
+
+    def _time_out(self, key: AttemptKey) -> None:
+        """An attempt that still runs has taken too long: its worker is stopped."""
+        task = self._task(key[0], key[2])
+        if task is None or (task.open_run, task.open_attempt) != (key[1], key[3]):
+            return
+        self._withdraw(key)
+        error = errors.AttemptTimeoutError(key[0], key[2], task.options.timeout_s or 0.0)
+        self._on_ended([Ended(key, failed(error, "timeout"))])
+
+    def _task(self, workflow_id: str, task_id: str) -> TaskState | None:
+        workflow = self._state.workflows.get(workflow_id)
+        return None if workflow is None else workflow.tasks.get(task_id)
+
     def _submit_some(self) -> bool:
         """Submit a burst; True when more are waiting."""
         for _ in range(min(_SUBMIT_BURST, len(self._to_submit))):
-            workflow_id, run, task_id, attempt = self._to_submit.popleft()
+            key = self._to_submit.popleft()
+            workflow_id, run, task_id, attempt = key
             workflow = self._state.workflows.get(workflow_id)
             task = None if workflow is None else workflow.tasks.get(task_id)
             if workflow is None or task is None or (task.open_run, task.open_attempt) != (run, attempt):
                 continue  # canceled between the decision and now
+            if task.type == TIMER or self._executor.runs(key) or not self._orders.ready(workflow, task):
+                continue
             order = self._order(workflow, task)
             if isinstance(order, Order):
-                self._executor.submit(order)
+                self._give(order)
             else:
-                self._on_ended([Ended((workflow_id, run, task_id, attempt), order)])
+                self._on_ended([Ended(key, order)])
         return bool(self._to_submit)
+
+    def _give(self, order: Order) -> None:
+        lingering = self._lingering.get(order.key[0])
+        if order.assignment.type in (EVENT, EVENT_CHECKPOINTED):
+            self._listeners.submit(order)
+        elif lingering is not None and not lingering.done() and not order.inputs and not order.options:
+            lingering.set_result(order)
+        else:
+            self._executor.submit(order)
 
     def _order(self, workflow: WorkflowState, task: TaskState) -> Order | Outcome:
         """What a worker needs for the open attempt of `task`; the outcome instead, when the store does not give it."""

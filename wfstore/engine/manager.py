@@ -21,13 +21,17 @@ from wfstore import errors
 from wfstore._version import __version__
 from wfstore.engine.answers import Answer, Delivered, as_read, output_answer, task_metadata, workflow_metadata
 from wfstore.engine.core import Core
+from wfstore.engine.failures import as_rays
+from wfstore.engine.orders import place_of
 from wfstore.engine.recovery import recover
 from wfstore.log import now_us, own_lease, remove_lease, write_lease
 from wfstore.model import events as ev
-from wfstore.model.commands import Command, Place, RecordStarted
+from wfstore.model.commands import Command, Place, RecordStarted, Submit
+from wfstore.model.define import defined_again
 from wfstore.model.events import Event
 from wfstore.model.payload import PayloadRef
-from wfstore.model.rows import live_task_row, live_workflow_row
+from wfstore.model.plan import at_hand
+from wfstore.model.rows import live_task_row, live_workflow_row, task_row
 from wfstore.model.state import WorkflowState
 from wfstore.model.statuses import RESUMABLE
 from wfstore.model.wire import dumps
@@ -86,6 +90,24 @@ class WorkflowManagementActor(Core):
         answer: Answer = await self.wait(command.workflow_id)
         return answer
 
+    async def call_actor(self, pickled: bytes, wait: bool) -> tuple[str, Answer | None]:
+        """Carry out a `CallActor`; returns the task id of the call and, when it is to be waited for, its output."""
+        command = pickle.loads(pickled)
+        await self.carry_out(command)
+        task_id = self._find(command.workflow_id).calls[command.request_id]
+        return task_id, (await self.wait(command.workflow_id, task_id)) if wait else None
+
+    async def report_read(self, pickled: bytes) -> None:
+        """A readonly method of a virtual actor has ended."""
+        await self._commit(pickle.loads(pickled))
+
+    async def rerun(self, workflow_id: str, new_id: str, request_id: str, by: str | None) -> None:
+        """Submit the DAG and the inputs of a workflow again, under another id."""
+        old = self._find(workflow_id)
+        dag = defined_again(old)
+        command = Submit(new_id, dag, old.metadata, old.driver, request_id, by, old.timeout_s, workflow_id)
+        await self.carry_out(command)
+
     async def carry_out(self, command: Command) -> str | None:
         workflow_id = command.workflow_id
         self._memory.warm(self._state, workflow_id)
@@ -135,7 +157,7 @@ class WorkflowManagementActor(Core):
         of get_output."""
         answer = await self.wait(workflow_id, task_id)
         if answer.error is not None:
-            error = as_read(answer.error) if reading else answer.error
+            error = as_rays(as_read(answer.error) if reading else answer.error)
             raise error from self._told(workflow_id)
         return Delivered(self._storage, answer)
 
@@ -158,6 +180,37 @@ class WorkflowManagementActor(Core):
         def ask() -> dict[str, Any]:
             workflow = self._find(workflow_id)
             return workflow_metadata(workflow) if task_id is None else task_metadata(workflow, task_id)
+
+        return await self._answered(ask)
+
+    async def tasks(self, workflow_id: str) -> list[dict[str, Any]]:
+        """Rows of `tasks`, in the order in which they were defined."""
+
+        def ask() -> list[dict[str, Any]]:
+            workflow = self._find(workflow_id)
+            return [task_row(workflow, task) for task in workflow.tasks.values()]
+
+        return await self._answered(ask)
+
+    async def unfinished_functions(self, workflow_id: str) -> list[tuple[str, str]]:
+        """(name, hash) of the bodies of tasks that a resume would run."""
+
+        def ask() -> list[tuple[str, str]]:
+            tasks = self._find(workflow_id).tasks.values()
+            return sorted({(task.function, task.function_hash) for task in tasks if not at_hand(task)})
+
+        return await self._answered(ask)
+
+    async def actor(self, workflow_id: str) -> tuple[str, str, tuple[int, Any] | None]:
+        """(class, hash of the pickled class, where the last committed state lies: None before the first)."""
+
+        def ask() -> tuple[str, str, tuple[int, Any] | None]:
+            self._memory.warm(self._state, workflow_id)
+            workflow = self._state.workflows.get(workflow_id)
+            if workflow is None or workflow.actor is None:
+                raise errors.VirtualActorNotFoundError(workflow_id)
+            state = workflow.actor_state
+            return workflow.actor["class"], workflow.actor["hash"], None if state is None else place_of(state)
 
         return await self._answered(ask)
 

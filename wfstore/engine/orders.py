@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from wfstore.engine.assignment import FILE, INLINE, REF, Assignment, Source
+from wfstore.engine.assignment import FILE, INLINE, LATER, REF, Assignment, Source
 from wfstore.engine.executor import Order
-from wfstore.model.dag import NESTED
+from wfstore.model.dag import ACTOR, NESTED, ORDER, WAIT
 from wfstore.model.payload import PayloadRef
 from wfstore.model.plan import source
 from wfstore.model.state import TaskState, WorkflowState
@@ -15,6 +15,7 @@ from wfstore.payloads import PayloadStore, loads
 
 _FUNCTION_LIMIT_BYTES = 16 * 1024
 _CACHED_FUNCTIONS = 512
+_NOTHING = Source(LATER, "")
 
 
 class Values:
@@ -51,8 +52,7 @@ class Orders:
     def order(self, workflow: WorkflowState, task: TaskState) -> Order:
         """The order for the open attempt of `task`."""
         inputs: list[Any] = []
-        upstream = zip(task.upstream, task.kinds, strict=True)
-        sources = tuple(self._source(workflow, task_id, kind == NESTED, task, inputs) for task_id, kind in upstream)
+        sources = self._sources(workflow, task, inputs)
         options = task.options
         retry = options.retry_exceptions
         assignment = Assignment(
@@ -65,15 +65,44 @@ class Orders:
             self._manager,
             task.function_hash,
             self._function(task.function_hash),
-            None if task.args is None else _place(task.args),
+            None if task.args is None else place_of(task.args),
             sources,
-            tuple(_place(ref) for ref in task.shared),
+            tuple(place_of(ref) for ref in task.shared),
             bool(options.catch_exceptions),
             options.checkpoint is not False,
-            retry if isinstance(retry, bool) else _place(retry),
+            retry if isinstance(retry, bool) else place_of(retry),
             _leads_on(workflow, task),
+            task.type,
+            self._actor_call(workflow, task),
+            options.interruptible,
         )
         return Order(assignment, task.name, tuple(inputs), self._ray_options(task), self._environment(workflow))
+
+    @staticmethod
+    def ready(workflow: WorkflowState, task: TaskState) -> bool:
+        """Everything that the attempt needs is there: a wait may have been submitted before it was decided."""
+        if task.type != WAIT:
+            return True
+        chosen = [task.upstream[position] for position in task.split or ()]
+        return task.split is not None and all(workflow.tasks[workflow.tasks[name].root].resolved for name in chosen)
+
+    def _sources(self, workflow: WorkflowState, task: TaskState, inputs: list[Any]) -> tuple[Source, ...]:
+        sources = []
+        for position, (task_id, kind) in enumerate(zip(task.upstream, task.kinds, strict=True)):
+            if kind == ORDER:
+                sources.append(_NOTHING)
+            elif task.split is not None and position not in task.split:
+                sources.append(Source(LATER, task_id))
+            else:
+                sources.append(self._source(workflow, task_id, kind == NESTED, task, inputs))
+        return tuple(sources)
+
+    @staticmethod
+    def _actor_call(workflow: WorkflowState, task: TaskState) -> tuple[str, tuple[int, Any] | None] | None:
+        if task.type != ACTOR:
+            return None
+        state = workflow.actor_state
+        return task.facts["method"], None if state is None else place_of(state)
 
     def _source(
         self, workflow: WorkflowState, task_id: str, nested: bool, task: TaskState, inputs: list[Any]
@@ -115,7 +144,9 @@ class Orders:
 
 
 def _leads_on(workflow: WorkflowState, task: TaskState) -> bool:
-    """Its success will make another task ready that asks the same of Ray."""
+    """Its success will make another task ready that asks the same of Ray, or may be followed by another call."""
+    if task.type == ACTOR:
+        return True
     for task_id in workflow.tasks[task.root].downstream:
         dependent = workflow.tasks[task_id]
         if dependent.waiting == 1 and same_kind(task, dependent):
@@ -129,5 +160,6 @@ def same_kind(one: TaskState, other: TaskState) -> bool:
     return pickled is None and one.options.ray_options == other.options.ray_options
 
 
-def _place(ref: PayloadRef) -> tuple[int, Any]:
+def place_of(ref: PayloadRef) -> tuple[int, Any]:
+    """Form and value of a payload, as in an assignment."""
     return (FILE, ref.hash) if ref.data is None else (INLINE, ref.data)

@@ -14,11 +14,14 @@ from typing import Any
 
 import ray
 
-from wfstore.engine.assignment import FILE, INLINE, REF, Assignment, dump_outcome
+from wfstore.engine import tails
+from wfstore.engine.actors.method import call_method
+from wfstore.engine.assignment import FILE, INLINE, LATER, REF, Assignment, dump_outcome
 from wfstore.engine.context import inside_task
 from wfstore.engine.dag.arguments import load
 from wfstore.engine.dag.build import build
 from wfstore.engine.dag.continuation import is_continuation, unwrap
+from wfstore.engine.dag.reference import Unresolved
 from wfstore.engine.probe import check_storage_visible
 from wfstore.engine.reporter import REPORTER, exchange
 from wfstore.log import now_us
@@ -55,7 +58,9 @@ def _arguments(job: Assignment, inputs: tuple[Any, ...]) -> tuple[tuple[Any, ...
         return (), {}
     upstream = []
     for form, value, nested in job.sources:
-        if form == REF and nested:
+        if form == LATER:
+            upstream.append(Unresolved(value) if value else None)
+        elif form == REF and nested:
             upstream.append(inputs[value][0])
         elif nested:
             upstream.append(_reference(_value(form, value, job.storage, inputs)))
@@ -85,7 +90,7 @@ def attempt(assignment: bytes, *inputs: Any) -> tuple[bytes, Any]:
     job = Assignment.loads(assignment)
     for _ in range(_MOST_PER_LEASE):
         outcome, large = _run(job, inputs)
-        if not job.go_on or large is not None or not _short(outcome):
+        if not _goes_on(job, outcome) or large is not None:
             break
         following = exchange(job, dump_outcome(outcome))
         if following is None:
@@ -94,6 +99,13 @@ def attempt(assignment: bytes, *inputs: Any) -> tuple[bytes, Any]:
     else:
         outcome, large = _run(job, inputs)
     return dump_outcome(outcome), large
+
+
+def _goes_on(job: Assignment, outcome: Outcome) -> bool:
+    dag = outcome.continuation
+    if dag is not None and dag.tasks[dag.output].options.inplace:
+        return True
+    return job.go_on and _short(outcome)
 
 
 def _short(outcome: Outcome) -> bool:
@@ -113,17 +125,32 @@ def _run(job: Assignment, inputs: tuple[Any, ...]) -> tuple[Outcome, Any]:
         return failed(error, "serialization", False, place), None
     place = place._replace(started_at=now_us())
     fetch_s = time.perf_counter() - began
+    state = None
+    printed = tails.mark()
     try:
-        with REPORTER.watch(job, place), inside_task(job.workflow_id, job.task_id, job.attempt):
-            value = function(*args, **kwargs)
+        with REPORTER.watch(job, place), inside_task(*_context(job)):
+            if job.actor is None:
+                value = function(*args, **kwargs)
+            else:
+                value, state = call_method(function, job.actor, args, kwargs, PayloadStore(job.storage))
     except BaseException as error:  # SystemExit and KeyboardInterrupt are ends of user code like any other
-        return failed(error, "app", _retryable(job, error), place, fetch_s), None
+        return _with_tails(failed(error, "app", _retryable(job, error), place, fetch_s), printed), None
     ended_at = now_us()
     try:
-        return _keep(job, value, place, ended_at, fetch_s)
+        outcome, large = _keep(job, value, place, ended_at, fetch_s)
+        return (outcome if state is None else outcome._replace(state=state)), large
     except BaseException as error:
         kind = "serialization" if isinstance(error, (SerializationError, TypeError, ValueError)) else "app"
-        return failed(error, kind, _retryable(job, error), place, fetch_s), None
+        return _with_tails(failed(error, kind, _retryable(job, error), place, fetch_s), printed), None
+
+
+def _context(job: Assignment) -> tuple[str, str, int, str, str]:
+    return job.workflow_id, job.task_id, job.attempt, job.manager[1], job.function_hash
+
+
+def _with_tails(outcome: Outcome, printed: tails.Mark) -> Outcome:
+    stdout, stderr = printed.read()
+    return outcome._replace(stdout=_clean(stdout), stderr=_clean(stderr))
 
 
 def _keep(job: Assignment, value: Any, place: Place, ended_at: int, fetch_s: float) -> tuple[Outcome, Any]:
@@ -132,6 +159,8 @@ def _keep(job: Assignment, value: Any, place: Place, ended_at: int, fetch_s: flo
     if is_continuation(value):
         dag = build(unwrap(value), (), {}, store.put, lambda body: store.put_file(body).hash)
         return Outcome(True, ended_at, place, continuation=dag, fetch_s=fetch_s), None
+    while job.older and isinstance(value, ray.ObjectRef):
+        value = ray.get(value)
     if job.catch:
         value = (value, None)
     data = dumps(value)

@@ -153,6 +153,8 @@ def _interrupted(state: State, workflow: WorkflowState, event: Event) -> None:
 
 def _metadata_set(state: State, workflow: WorkflowState, event: Event) -> None:
     workflow.metadata = event.attribute("metadata", {})
+    if event.request_id:
+        workflow.requests.add(event.request_id)
 
 
 def _deleted(state: State, workflow: WorkflowState, event: Event) -> None:
@@ -179,13 +181,14 @@ def _defined(workflow: WorkflowState, event: Event) -> None:
     task.type = facts.get("type", FUNCTION)
     task.facts = facts.get("facts", {})
     tasks = workflow.tasks
-    for upstream_id in dict.fromkeys(task.upstream):
-        # The value of a task is known by the root that it stands for.
-        root = tasks[tasks[upstream_id].root]
-        if task.type == WAIT:
+    # The value of a task is known by the root that it stands for.
+    roots = [tasks[tasks[upstream_id].root] for upstream_id in task.upstream]
+    if task.type == WAIT:
+        for root in roots:  # one that is given twice counts twice
             root.waited_by.append(task.task_id)
             task.arrived += root.resolved
-        else:
+    else:
+        for root in {root.task_id: root for root in roots}.values():
             root.downstream.append(task.task_id)
             task.waiting += not root.resolved
     creator_id = facts.get("creator")
@@ -278,6 +281,7 @@ def _attempt_succeeded(workflow: WorkflowState, task: TaskState, event: Event) -
         task.output = PayloadRef(event.hash, event.bytes, event.payload)
         task.output_bytes = event.bytes
         task.output_seq = event.seq
+        task.output_run = workflow.run
         task.output_repr = event.attributes  # parsed when somebody asks: replay has no use for it
         task.checkpointed = task.stored
         resolve(workflow, task)

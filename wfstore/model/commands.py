@@ -96,6 +96,21 @@ class Expire:
     run: int
 
 
+class RecordRead(NamedTuple):
+    """A readonly method of a virtual actor ended; it is no task and changes nothing.
+
+    ended_at: microseconds UTC of the worker's clock; caller: Ray job of the driver
+    """
+
+    workflow_id: str
+    method: str
+    ended_at: int
+    duration_s: float
+    caller: str
+    error_type: str | None = None
+    error_message: str | None = None
+
+
 class Place(NamedTuple):
     """Where an attempt runs. Times are microseconds UTC of the worker's clock."""
 
@@ -159,4 +174,16 @@ class RecordOutcome:
     outcome: Outcome
 
 
-Command = Submit | CallActor | Resume | Cancel | Delete | Interrupt | Fire | Expire | RecordStarted | RecordOutcome
+Command = (
+    Submit
+    | CallActor
+    | Resume
+    | Cancel
+    | Delete
+    | Interrupt
+    | Fire
+    | Expire
+    | RecordRead
+    | RecordStarted
+    | RecordOutcome
+)

@@ -19,6 +19,7 @@ from wfstore.model.commands import (
     Interrupt,
     Outcome,
     RecordOutcome,
+    RecordRead,
     RecordStarted,
     Resume,
     Submit,
@@ -27,9 +28,9 @@ from wfstore.model.dag import TIMER, WAIT
 from wfstore.model.define import Names, check_metadata, check_workflow_id, define
 from wfstore.model.draft import Draft, draft_for
 from wfstore.model.events import Event
-from wfstore.model.outcomes import decide_outcome, resolved, started_event, submit_ready
+from wfstore.model.outcomes import decide_outcome, started_event
 from wfstore.model.payload import PayloadRef
-from wfstore.model.plan import at_hand, begin, split, start
+from wfstore.model.plan import at_hand, begin, resolved, split_open, start, submit_again, submit_ready
 from wfstore.model.state import State, WorkflowState
 from wfstore.model.statuses import (
     CANCELED,
@@ -157,7 +158,9 @@ def _code_set(workflow: WorkflowState, command: Resume, now: int) -> list[Event]
     draft = draft_for(workflow, now, command.request_id, command.by)
     for task in workflow.tasks.values() if bodies else ():
         body = bodies.get(task.function_hash)
-        if body is not None and body != task.function_hash and not at_hand(task):
+        # What returned a continuation has succeeded: only the continuation has not.
+        done = at_hand(task) or (task.status == SUCCESSFUL and task.continued_to is not None)
+        if body is not None and body != task.function_hash and not done:
             draft.task(ev.TASK_CODE_SET, task.task_id, None, hash=body)
     return draft.events
 
@@ -177,24 +180,19 @@ def _call_actor(state: State, command: CallActor, now: int) -> list[Event]:
     draft = draft_for(workflow, now, command.request_id, command.by)
     specs = define(draft, command.dag, Names(workflow), after=workflow.last_call)
     output_id, _ = specs[command.dag.output]
-    draft.events = [_marked(event) if event.task_id == output_id else event for event in draft.events]
+    draft.events = [_marked(event, command) if event.task_id == output_id else event for event in draft.events]
     if workflow.status == RUNNING:
         submit_ready(draft, workflow, specs)
     elif workflow.status != PENDING and not _slot_free(state):
         draft.workflow(ev.WORKFLOW_QUEUED, PENDING)
-    elif workflow.status == SUCCESSFUL:
-        run = Draft(workflow.workflow_id, workflow.run + 1, now)
-        start(run, "call", workflow.timeout_s)
-        submit_ready(run, workflow, specs)
-        draft.events += run.events
     elif workflow.status != PENDING:
         # What failed before is tried again first; the new call waits behind it.
-        draft.events += begin(workflow, now, "resume")
+        draft.events += begin(workflow, now, "call" if workflow.status == SUCCESSFUL else "resume", call=specs)
     return draft.events
 
 
-def _marked(event: Event) -> Event:
-    return event._replace(kind="call")
+def _marked(event: Event, command: CallActor) -> Event:
+    return event._replace(kind="call", request_id=command.request_id, by=command.by)
 
 
 def _output_lost(workflow: WorkflowState) -> bool:
@@ -222,7 +220,7 @@ def _cancel(state: State, command: Cancel, now: int) -> list[Event]:
 
 def _delete(state: State, command: Delete, now: int) -> list[Event]:
     gone = state.deleted.get(command.workflow_id)
-    if command.workflow_id not in state.workflows and gone is not None and command.request_id == gone[1] is not None:
+    if gone is not None and command.request_id == gone[1] is not None:
         return []
     workflow = _find(state, command.workflow_id)
     if workflow.status in WORKFLOW_ACTIVE:
@@ -245,34 +243,38 @@ def _interrupt(state: State, command: Interrupt, now: int) -> list[Event]:
 
 
 def admit(state: State, now: int) -> list[Event]:
-    """A running slot has come free: the first in the queue takes it."""
-    if not state.queue:
-        return []
-    workflow = state.workflows[state.queue[0]]
-    return begin(workflow, now, "resume" if workflow.runs else "new")
+    """A running slot has come free: the first in the queue takes it, and the next one if that ends at once."""
+    events: list[Event] = []
+    for workflow_id in state.queue:
+        workflow = state.workflows[workflow_id]
+        events += begin(workflow, now, "resume" if workflow.runs else "new")
+        if events[-1].type != ev.WORKFLOW_SUCCEEDED:
+            break
+    return events
 
 
 def _fire(state: State, command: Fire, now: int) -> list[Event]:
     workflow = state.workflows.get(command.workflow_id)
     task = None if workflow is None else workflow.tasks.get(command.task_id)
-    if workflow is None or task is None or command.run != workflow.run:
+    if workflow is None or task is None:
         return []
     draft = draft_for(workflow, now)
     if task.open_run is None:
-        if workflow.status == RUNNING and task.status == RETRYING and command.attempt == task.attempt + 1:
-            draft.submit(task.task_id, command.attempt, task)
-    elif task.open_attempt == command.attempt:
+        next_one = command.run == workflow.run and command.attempt == task.attempt + 1
+        if workflow.status == RUNNING and task.status == RETRYING and next_one:
+            submit_again(draft, workflow, task, command.attempt)
+    elif (task.open_run, task.open_attempt) == (command.run, command.attempt):  # it may be of an earlier run
         if task.type == TIMER:
             return _ended(state, workflow, decide_outcome(workflow, task, Outcome(True, now, output=_NONE), now), now)
-        if task.type == WAIT and task.split is None:
+        if task.type == WAIT and task.split is None and task.due_at is not None:
             lacking = {name for name in task.upstream if not resolved(workflow, name)}
-            split(draft, task.task_id, task, task.upstream, lacking, over=True)
+            split_open(draft, task, lacking, over=True)
     return draft.events
 
 
 def _expire(state: State, command: Expire, now: int) -> list[Event]:
     workflow = state.workflows.get(command.workflow_id)
-    if workflow is None or workflow.status != RUNNING or workflow.run != command.run:
+    if workflow is None or workflow.status != RUNNING or workflow.run != command.run or workflow.deadline_at is None:
         return []
     draft = draft_for(workflow, now)
     for task in list(workflow.open_attempts.values()):
@@ -284,6 +286,23 @@ def _expire(state: State, command: Expire, now: int) -> list[Event]:
         error_message=f"the run took longer than {workflow.timeout_s:g} s",
     )
     return draft.events + admit(state, now)
+
+
+def _record_read(state: State, command: RecordRead, now: int) -> list[Event]:
+    workflow = state.workflows.get(command.workflow_id)
+    if workflow is None:
+        return []
+    draft = draft_for(workflow, now)
+    draft.workflow(
+        ev.ACTOR_CALL_SUCCEEDED if command.error_type is None else ev.ACTOR_CALL_FAILED,
+        ts_source=command.ended_at,
+        kind="readonly",
+        name=command.method,
+        error_type=command.error_type,
+        error_message=command.error_message,
+        attributes={"method": command.method, "duration_s": command.duration_s, "caller": command.caller},
+    )
+    return draft.events
 
 
 def _record_started(state: State, command: RecordStarted, now: int) -> list[Event]:
@@ -319,6 +338,7 @@ _DECIDE: dict[type, Callable[[State, Any, int], list[Event]]] = {
     Cancel: _cancel,
     Delete: _delete,
     Interrupt: _interrupt,
+    RecordRead: _record_read,
     RecordStarted: _record_started,
     RecordOutcome: _record_outcome,
 }

@@ -155,3 +155,28 @@ def _row(draft: Draft, task_id: str, spec: TaskSpec, upstream: list[str], creato
         attributes=dumps(attributes),
         payload=None if args is None else args.data,
     )
+
+
+def defined_again(workflow: WorkflowState) -> DagSpec:
+    """The DAG as it was submitted: without what continuations added. Raises InvalidCommandError for a virtual actor."""
+    if workflow.actor is not None:
+        raise InvalidCommandError(f"{workflow.workflow_id!r} is a virtual actor; only workflows can be run again")
+    tasks = [task for task in workflow.tasks.values() if task.creator is None]
+    position = {task.task_id: index for index, task in enumerate(tasks)}
+    specs = tuple(
+        TaskSpec(
+            task.name,
+            task.function,
+            task.function_hash,
+            task.args,
+            tuple(position[upstream_id] for upstream_id in task.upstream),
+            tuple(task.kinds),
+            tuple(task.shared),
+            task.options,
+            task.metadata,
+            task.type,
+            task.facts,
+        )
+        for task in tasks
+    )
+    return DagSpec(specs, position[workflow.output_task])

@@ -70,12 +70,13 @@ class Draft:
 
     def task(self, type_: str, task_id: str, task_status: str | None, **columns: Any) -> None:
         attributes: Mapping[str, Any] | None = columns.pop("attributes", None)
+        run: int = columns.pop("run", self.run)
         self.events.append(
             Event(
                 ts=self.now,
                 type=type_,
                 workflow_id=self.workflow_id,
-                run=self.run or None,
+                run=run or None,
                 task_id=task_id,
                 task_status=task_status,
                 attributes=None if attributes is None else dumps(attributes),

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 from wfstore.model import events as ev
 from wfstore.model.commands import Outcome, Place
-from wfstore.model.dag import ACTOR, EVENT, EVENT_CHECKPOINTED, TIMER, WAIT, TaskSpec
+from wfstore.model.dag import ACTOR, EVENT, EVENT_CHECKPOINTED, TIMER, WAIT
 from wfstore.model.define import Names, define
 from wfstore.model.draft import Draft, draft_for, micros, where
 from wfstore.model.events import Event
-from wfstore.model.plan import finish, schedule, split
+from wfstore.model.plan import end_waits, finish, resolved, schedule, split_open, submit_again, submit_ready
 from wfstore.model.state import TaskState, WorkflowState
 from wfstore.model.statuses import CAUGHT, FAILED, PENDING, RESUMABLE, RETRYING, RUNNING, SKIPPED, SUCCESSFUL
 from wfstore.model.wire import dumps
 
 #: The worker's fault, not the user's code's: always retried while `max_retries` allows, never caught.
 SYSTEM_KINDS = frozenset({"system", "oom"})
+
+#: A method that went on would change the state of its actor beneath the next call; the others wait for nothing.
+_ENDS_WITH_CATCHER = frozenset({ACTOR, TIMER, EVENT, WAIT})
 
 _SAYS_MORE = {TIMER: ev.TIMER_FIRED, EVENT: ev.EVENT_RECEIVED, EVENT_CHECKPOINTED: ev.EVENT_CHECKPOINTED}
 
@@ -84,7 +87,7 @@ def _success(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Ou
     if outcome.continuation is not None:
         _continue(draft, workflow, task, outcome)
     elif workflow.status == RUNNING:
-        _release(draft, workflow, task, outcome)
+        _release(draft, workflow, task, task, outcome)
 
 
 def _continue(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Outcome) -> None:
@@ -98,52 +101,60 @@ def _continue(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: O
         submit_ready(draft, workflow, specs)
 
 
-def submit_ready(draft: Draft, workflow: WorkflowState | None, specs: Sequence[tuple[str, TaskSpec]]) -> None:
-    """Those of newly defined tasks that wait for nobody. Upstream may lie among tasks that `workflow` had before."""
+def _release(draft: Draft, workflow: WorkflowState, task: TaskState, ended: TaskState, outcome: Outcome) -> None:
+    """`task` has its value: those for whom it was the last one missing start; the workflow may have its output.
 
-    def lacking(spec: TaskSpec) -> set[str]:
-        named = (specs[item][0] if isinstance(item, int) else item for item in spec.upstream)
-        return {
-            name for name in named if workflow is None or name not in workflow.tasks or not resolved(workflow, name)
-        }
-
-    for task_id, spec in specs:
-        if spec.type == WAIT:
-            upstream = [specs[item][0] if isinstance(item, int) else item for item in spec.upstream]
-            draft.submit(task_id, 1, spec)
-            split(draft, task_id, spec, upstream, lacking(spec))
-        elif not spec.upstream or (workflow is not None and not lacking(spec)):
-            draft.submit(task_id, 1, spec)
-
-
-def resolved(workflow: WorkflowState, task_id: str) -> bool:
-    return workflow.tasks[workflow.tasks[task_id].root].resolved
-
-
-def _release(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Outcome) -> None:
-    """`task` has its value: those for whom it was the last one missing start; the workflow may have its output."""
+    ended: whose attempt this is: `task`, or the one below it whose error it caught.
+    """
     root = workflow.tasks[task.root]
-    for done in (task, root) if root is not task else (task,):
+    if root.resolved:
+        return  # known since its error was caught: nobody waits for this any more
+    for done in _stands_for(workflow, task):
         if done.type == ACTOR:
             facts = {"method": done.facts.get("method")}
             draft.task(ev.ACTOR_CALL_SUCCEEDED, done.task_id, None, name=done.name, kind="writer", attributes=facts)
     for task_id in root.downstream:
         dependent = workflow.tasks[task_id]
         if dependent.waiting == 1 and dependent.status == PENDING and dependent.open_run is None:
-            draft.submit(task_id, dependent.attempt + 1, dependent)
-    for task_id in root.waited_by:
-        wait = workflow.tasks[task_id]
-        if wait.open_run is not None and (
-            wait.split is not None or wait.arrived + 1 >= wait.facts.get("num_returns", 1)
-        ):
-            lacking = {name for name in wait.upstream if name != root.task_id and not resolved(workflow, name)}
-            split(draft, task_id, wait, wait.upstream, lacking)
+            _submit_or_schedule(draft, dependent)
+    for task_id in dict.fromkeys(root.waited_by):
+        _choose(draft, workflow, workflow.tasks[task_id], root)
     if root.task_id == workflow.output_task:
         caught = outcome.error if not outcome.ok else None
-        for other in list(workflow.open_attempts.values()) if len(workflow.open_attempts) > 1 else ():
-            if other is not task and other.type in (TIMER, EVENT, WAIT):
-                draft.drop_attempt(other, "canceled")
+        end_waits(draft, workflow, ended)
         finish(draft, task.task_id, caught or outcome.output, outcome.stored or caught is not None)
+
+
+def _stands_for(workflow: WorkflowState, task: TaskState) -> Iterator[TaskState]:
+    """`task`, and those whose continuation it ends, up to its root."""
+    yield task
+    while task.task_id != task.root and task.creator is not None:
+        task = workflow.tasks[task.creator]
+        yield task
+
+
+def _submit_or_schedule(draft: Draft, task: TaskState) -> None:
+    if task.retry_at is not None and task.retry_at > draft.now:  # it had failed before its inputs were lost
+        schedule(draft, task.task_id, task.attempt + 1, task.retry_at)
+    else:
+        draft.submit(task.task_id, task.attempt + 1, task)
+
+
+def _choose(draft: Draft, workflow: WorkflowState, wait: TaskState, arrived: TaskState) -> None:
+    """One of those that `wait` waits for has its value from here on."""
+    if wait.open_run is None:
+        return
+    if wait.split is None and wait.arrived + arrived.waited_by.count(wait.task_id) < wait.facts.get("num_returns", 1):
+        return
+    roots = [workflow.tasks[name].root for name in wait.upstream]
+    if wait.split is not None and arrived.task_id not in {roots[position] for position in wait.split}:
+        return
+    lacking = {
+        name
+        for name, root in zip(wait.upstream, roots, strict=True)
+        if root != arrived.task_id and not resolved(workflow, name)
+    }
+    split_open(draft, wait, lacking)
 
 
 def _failure(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Outcome) -> None:
@@ -171,18 +182,16 @@ def _failure(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Ou
         **where(outcome.error),
     )
     draft.events.append(failed)
-    if workflow.status != RUNNING:
+    if workflow.status != RUNNING or _below_caught(workflow, task):
         return
-    catcher = _catcher(workflow, task)
-    if catcher is not None and catcher.status == CAUGHT:
-        return  # what is below a caught error is not needed any more
     if outcome.kind == "lost":
-        draft.submit(task.task_id, task.attempt + 1, task)
+        submit_again(draft, workflow, task, task.attempt + 1)
         return
     again = outcome.kind in SYSTEM_KINDS or outcome.kind == "timeout" or outcome.retryable
     if again and task.attempt_failed < task.options.max_retries:
-        _retry(draft, task)
+        _retry(draft, workflow, task)
         return
+    catcher = _catcher(workflow, task)
     if catcher is not None and outcome.kind not in SYSTEM_KINDS:
         _catch(draft, workflow, catcher, task, outcome)
         return
@@ -200,12 +209,12 @@ def _failure(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Ou
     )
 
 
-def _retry(draft: Draft, task: TaskState) -> None:
+def _retry(draft: Draft, workflow: WorkflowState, task: TaskState) -> None:
     policy = task.options.retry
     attempt = task.attempt + 1
     if policy.delay_s <= 0:
         schedule(draft, task.task_id, attempt, None)
-        draft.submit(task.task_id, attempt, task)
+        submit_again(draft, workflow, task, attempt)
         return
     # Beyond 64 doublings every delay is at its limit.
     delay_s = min(policy.max_delay_s, policy.delay_s * policy.backoff ** min(task.attempt_failed, 64))
@@ -213,6 +222,17 @@ def _retry(draft: Draft, task: TaskState) -> None:
     share = zlib.crc32(f"{draft.workflow_id}\0{task.task_id}\0{draft.run}\0{attempt}".encode()) / 0xFFFFFFFF
     delay_s *= 1 + policy.jitter * (2 * share - 1)
     schedule(draft, task.task_id, attempt, draft.now + micros(delay_s))
+
+
+def _below_caught(workflow: WorkflowState, task: TaskState) -> bool:
+    """What is below a caught error is not needed any more."""
+    creator = task.creator
+    while creator is not None:
+        above = workflow.tasks[creator]
+        if above.status == CAUGHT:
+            return True
+        creator = above.creator
+    return False
 
 
 def _catcher(workflow: WorkflowState, task: TaskState) -> TaskState | None:
@@ -237,6 +257,11 @@ def _catch(draft: Draft, workflow: WorkflowState, catcher: TaskState, task: Task
     while below:
         made = workflow.tasks[below.pop()]
         below += made.created
-        if made is not task and made.status in (PENDING, RETRYING) and made.open_run is None:
-            draft.task(ev.TASK_SKIPPED, made.task_id, SKIPPED)
-    _release(draft, workflow, catcher, outcome._replace(output=None))
+        if made is task:
+            continue
+        if made.open_run is None:
+            if made.status in (PENDING, RETRYING):
+                draft.task(ev.TASK_SKIPPED, made.task_id, SKIPPED)
+        elif made.type in _ENDS_WITH_CATCHER:
+            draft.drop_attempt(made, "canceled")
+    _release(draft, workflow, catcher, task, outcome._replace(output=None))

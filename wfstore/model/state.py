@@ -18,8 +18,8 @@ class TaskState:
     `waiting`: how many distinct upstream tasks are not resolved; `root`: the task whose output this one's output is
     (itself, unless it ends a continuation); `open_run`, `open_attempt`: the attempt somebody may still report about;
     `waited_by`: waits that have it among their choices; `arrived`: how many choices of a wait are resolved; `split`:
-    what it chose; `due_at`: when a timer runs out, or
-    the time of a wait is over; `retry_at`: when the next attempt is due.
+    what it chose; `due_at`: when a timer runs out, or the time of a wait is over; `retry_at`: when the next attempt is
+    due; `output_run`: the run under way when its output came (one that is not kept can be had in that run only).
     """
 
     __slots__ = (
@@ -27,8 +27,8 @@ class TaskState:
         "code_set", "continued_to", "created", "creator", "downstream", "due_at", "duration_us", "ended_at", "error",
         "error_message", "error_type", "facts", "function", "function_hash", "kinds", "metadata", "name",
         "open_attempt", "open_run", "open_started", "options", "output", "output_bytes", "output_repr",
-        "output_seq", "ready_at", "resolved", "retry_at", "root", "shared", "split", "started_at", "status", "stored",
-        "submitted_at", "succeeded", "task_id", "type", "upstream", "waited_by", "waiting",
+        "output_run", "output_seq", "ready_at", "resolved", "retry_at", "root", "shared", "split", "started_at",
+        "status", "stored", "submitted_at", "succeeded", "task_id", "type", "upstream", "waited_by", "waiting",
     )  # fmt: skip
 
     def __init__(self, task_id: str, name: str) -> None:
@@ -68,6 +68,7 @@ class TaskState:
         self.caught: PayloadRef | None = None
         self.error: PayloadRef | None = None
         self.stored = False
+        self.output_run: int | None = None
         self.output_seq: int | None = None
         self.checkpointed: bool | None = None
         self.output_bytes: int | None = None

@@ -85,6 +85,7 @@ TASK_MOVES: frozenset[tuple[str | None, str]] = frozenset(
         (SUCCESSFUL, PENDING),
         (SUCCESSFUL, CAUGHT),
         (CAUGHT, PENDING),
+        (CANCELED, PENDING),
         (SKIPPED, PENDING),
     }
 )

@@ -9,11 +9,14 @@ Functions are ``@ray.remote`` ones built with ``.bind()``, or our own ``@workflo
 again, across crashes and clusters.
 """
 
+from wfstore.engine.actors.handle import get_actor, virtual_actor
 from wfstore.engine.dag.continuation import continuation
 from wfstore.engine.dag.node import task
 from wfstore.engine.dag.options import options
+from wfstore.engine.dag.special import sleep, wait, wait_for_event
+from wfstore.engine.dag.step import Workflow, step
 from wfstore.model.statuses import WorkflowStatus
-from wfstore.workflow import common, exceptions
+from wfstore.workflow import common, event_listener, exceptions, workflow_context
 from wfstore.workflow._api import (
     cancel,
     delete,
@@ -23,12 +26,15 @@ from wfstore.workflow._api import (
     get_status,
     init,
     list_all,
+    list_tasks,
+    rerun,
     resume,
     resume_all,
     resume_async,
     run,
     run_async,
 )
+from wfstore.workflow.event_listener import EventListener, TimerListener
 from wfstore.workflow.exceptions import (
     WorkflowCancellationError,
     WorkflowError,
@@ -48,12 +54,15 @@ NONE = WorkflowStatus.NONE
 
 __all__ = [
     "CANCELED",
+    "EventListener",
     "FAILED",
     "NONE",
     "PENDING",
     "RESUMABLE",
     "RUNNING",
     "SUCCESSFUL",
+    "TimerListener",
+    "Workflow",
     "WorkflowCancellationError",
     "WorkflowError",
     "WorkflowExecutionError",
@@ -65,18 +74,28 @@ __all__ = [
     "common",
     "continuation",
     "delete",
+    "event_listener",
     "exceptions",
+    "get_actor",
     "get_metadata",
     "get_output",
     "get_output_async",
     "get_status",
     "init",
     "list_all",
+    "list_tasks",
     "options",
+    "rerun",
     "resume",
     "resume_all",
     "resume_async",
     "run",
     "run_async",
+    "sleep",
+    "step",
     "task",
+    "virtual_actor",
+    "wait",
+    "wait_for_event",
+    "workflow_context",
 ]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-import time
-import uuid
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from wfstore import errors
 from wfstore.engine import client
+from wfstore.engine.client import fresh_id
+from wfstore.engine.dag.node import TaskNode
+from wfstore.engine.dag.options import checked_timeout
 from wfstore.model.statuses import WorkflowStatus
+
+R = TypeVar("R")
 
 
 def init(
@@ -50,25 +53,45 @@ def _check_limit(name: str, value: object, least: int) -> None:
         raise ValueError(f"'{name}' is {value}; it must be at least {least}.")
 
 
+@overload
+def run(
+    dag: TaskNode[R],
+    *args: Any,
+    workflow_id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    workflow_timeout: float | None = None,
+    **kwargs: Any,
+) -> R: ...
+@overload
 def run(
     dag: Any,
     *args: Any,
     workflow_id: str | None = None,
     metadata: Mapping[str, Any] | None = None,
+    workflow_timeout: float | None = None,
+    **kwargs: Any,
+) -> Any: ...
+def run(
+    dag: Any,
+    *args: Any,
+    workflow_id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    workflow_timeout: float | None = None,
     **kwargs: Any,
 ) -> Any:
     """Run a DAG durably and return its output. `args` and `kwargs` feed its InputNode.
 
     workflow_id: an id that exists is resumed, or answered from the store; a fresh one is made when None.
     metadata: a dict that JSON can hold, kept with the workflow.
+    workflow_timeout: seconds that each run of it may take; then it fails with WorkflowTimeoutError.
 
     Raises WorkflowExecutionError (its cause is the task's own error), WorkflowCancellationError; WorkflowRunningError
     (a RuntimeError) for an id that runs already; ``queue.Full``; TypeError and ValueError for a wrong DAG, id or
     metadata.
     """
-    name = _fresh_id() if workflow_id is None else workflow_id
+    name = fresh_id() if workflow_id is None else workflow_id
     link = client.connect()
-    return link.run(link.submission(dag, args, kwargs, name, metadata))
+    return link.run(link.submission(dag, args, kwargs, name, metadata, checked_timeout(workflow_timeout)))
 
 
 def run_async(
@@ -76,31 +99,49 @@ def run_async(
     *args: Any,
     workflow_id: str | None = None,
     metadata: Mapping[str, Any] | None = None,
+    workflow_timeout: float | None = None,
     **kwargs: Any,
 ) -> Any:
-    """As `run`, returning an ObjectRef of the output once the workflow is in the log."""
-    name = _fresh_id() if workflow_id is None else workflow_id
+    """As `run`, returning an ObjectRef of the output once the workflow is in the log; async callers may await it."""
+    name = fresh_id() if workflow_id is None else workflow_id
     link = client.connect()
-    return link.run_async(link.submission(dag, args, kwargs, name, metadata))
+    return link.run_async(link.submission(dag, args, kwargs, name, metadata, checked_timeout(workflow_timeout)))
 
 
-def _fresh_id() -> str:
-    return f"{uuid.uuid4()}.{time.time():.9f}"
-
-
-def resume(workflow_id: str) -> Any:
+def resume(workflow_id: str, *, code: str = "stored") -> Any:
     """Go on with a workflow that failed or was interrupted, and return its output; finished tasks do not run again.
 
-    Raises WorkflowNotResumableError for an unknown or canceled one, else as `run`.
+    code: "stored": with the function bodies that were submitted; "current": with those that their modules define now.
+
+    Raises WorkflowNotResumableError for an unknown or canceled one, ValueError for a function that is not to be found
+    any more, else as `run`.
     """
     link = client.connect()
-    return link.run(link.resumption(workflow_id))
+    return link.run(link.resumption(workflow_id, code))
 
 
-def resume_async(workflow_id: str) -> Any:
+def resume_async(workflow_id: str, *, code: str = "stored") -> Any:
     """As `resume`, returning an ObjectRef of the output."""
     link = client.connect()
-    return link.run_async(link.resumption(workflow_id))
+    return link.run_async(link.resumption(workflow_id, code))
+
+
+def rerun(workflow_id: str) -> str:
+    """Run the DAG of a workflow again, with the same inputs, under a new id, which is returned once it is in the log.
+
+    Raises WorkflowNotFoundError, ValueError for a virtual actor, ``queue.Full``.
+    """
+    return client.connect().rerun(workflow_id)
+
+
+def list_tasks(workflow_id: str) -> list[dict[str, Any]]:
+    """One dict per task, in the order in which they were defined: the columns of the SQL view ``tasks`` (status,
+    attempts, times as naive UTC datetimes, durations in seconds, output_bytes, error, metadata as JSON, ...).
+
+    Raises WorkflowNotFoundError.
+    """
+    found: list[dict[str, Any]] = client.connect().call("tasks", workflow_id)
+    return found
 
 
 def resume_all(include_failed: bool = False) -> list[tuple[str, Any]]:

@@ -109,6 +109,20 @@ def with_name(function: RemoteFunction, name: str) -> RemoteFunction:
     return renamed
 
 
+def body(function: Any) -> Any:
+    """The plain function below what Ray's or our decorator made of it."""
+    if isinstance(function, RemoteFunction):
+        node: FunctionNode = function.bind()  # type: ignore[no-untyped-call]
+        return node._body
+    return getattr(function, "function", function)
+
+
+def options_of(function: RemoteFunction) -> dict[str, Any]:
+    """Ray options given to a remote function."""
+    node: FunctionNode = function.bind()  # type: ignore[no-untyped-call]
+    return dict(node.get_options())
+
+
 def option_problem(key: str, value: Any) -> str | None:
     """Ray's own words about a task option, None when it takes it."""
     try:

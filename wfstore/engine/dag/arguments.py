@@ -54,14 +54,17 @@ class ArgumentDumper:
         self._large: dict[int, tuple[Any, PayloadRef]] = {}
         self._snapshots: dict[str, _Snapshot] = {}
 
-    def dump(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Dumped:
-        """Raises what the values' own pickling raises, and what Ray raises for an ObjectRef that failed."""
+    def dump(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], older: bool = False) -> Dumped:
+        """older: as the older generation did, nodes inside containers become values, and each node one object.
+
+        Raises what the values' own pickling raises, and what Ray raises for an ObjectRef that failed.
+        """
         if not args and not kwargs:
             return Dumped(None, [], [], [])
-        draft = _Draft(self)
+        draft = _Draft(self, older)
         data = draft.pickle(args, kwargs)
         if len(data) > INLINE_LIMIT_BYTES and self._split(draft.unknown):
-            draft = _Draft(self)
+            draft = _Draft(self, older)
             data = draft.pickle(args, kwargs)
         return Dumped(self.put(data), draft.upstream, draft.kinds, draft.shared)
 
@@ -113,8 +116,9 @@ class ArgumentDumper:
 class _Draft:
     """The arguments of one task on their way into bytes. `unknown`: those whose size shows only in the pickle."""
 
-    def __init__(self, dumper: ArgumentDumper) -> None:
+    def __init__(self, dumper: ArgumentDumper, older: bool) -> None:
         self._dumper = dumper
+        self._older = older
         self.upstream: list[Any] = []
         self.kinds: list[str] = []
         self.shared: list[PayloadRef] = []
@@ -130,7 +134,7 @@ class _Draft:
         if type(value) in PLAIN_TYPES and _stated_bytes(value) <= INLINE_LIMIT_BYTES:
             return value
         if isinstance(value, NODE_TYPES):
-            return Upstream(self._append(value, ARGUMENT))
+            return Upstream(self._once(value, ARGUMENT) if self._older else self._append(value, ARGUMENT))
         if is_reference(value):
             return Shared(self._share(self._dumper.snapshot(value)))
         kept = self._dumper.large(value)
@@ -143,15 +147,18 @@ class _Draft:
         if isinstance(obj, NODE_TYPES):
             if adapter.is_input(obj):
                 return same, (self._dumper.inputs.of(obj),)
-            position = self._nested.get(key_of(obj))
-            if position is None:
-                position = self._nested[key_of(obj)] = self._append(obj, NESTED)
-            return Upstream, (position,)
+            return Upstream, (self._once(obj, ARGUMENT if self._older else NESTED),)
         if is_reference(obj):
             snapshot = self._dumper.snapshot(obj)
             _check_nestable(snapshot)
             return SharedRef, (self._share(snapshot),)
         return None
+
+    def _once(self, node: Any, kind: str) -> int:
+        position = self._nested.get(key_of(node))
+        if position is None:
+            position = self._nested[key_of(node)] = self._append(node, kind)
+        return position
 
     def _append(self, node: Any, kind: str) -> int:
         self.upstream.append(node)

@@ -10,9 +10,10 @@ from wfstore.engine.dag import adapter
 from wfstore.engine.dag.arguments import ArgumentDumper
 from wfstore.engine.dag.functions import default_name, dump_function, full_name
 from wfstore.engine.dag.graph import Call, Graph
-from wfstore.engine.dag.node import key_of
+from wfstore.engine.dag.node import Special, key_of
 from wfstore.engine.dag.options import CarriedName, WorkflowOptions
-from wfstore.model.dag import DagSpec, TaskOptions, TaskSpec
+from wfstore.engine.dag.reference import WorkflowRef
+from wfstore.model.dag import WAIT, WAITED, DagSpec, TaskOptions, TaskSpec
 from wfstore.model.payload import PayloadRef
 from wfstore.payloads import dumps
 
@@ -45,8 +46,8 @@ def build(
 
 
 def _first_calls(calls: Iterable[Call]) -> Iterable[Call]:
-    """One call of each function."""
-    return {id(call.function): call for call in calls}.values()
+    """One call of each function whose body is not kept yet."""
+    return {id(call.function): call for call in calls if call.special.body is None}.values()
 
 
 class _Encoder:
@@ -62,7 +63,8 @@ class _Encoder:
         self._options: dict[Hashable, TaskOptions] = {}
 
     def task(self, call: Call, position: Mapping[str, int]) -> TaskSpec:
-        dumped = self._arguments.dump(call.args, call.kwargs)
+        special = call.special
+        dumped = self._arguments.dump(call.args, call.kwargs, special.older)
         unnamed, function, function_hash = self._function(call)
         settings = call.settings
         return TaskSpec(
@@ -70,34 +72,39 @@ class _Encoder:
             function,
             function_hash,
             dumped.args,
-            tuple(position[key_of(node)] for node in dumped.upstream),
-            tuple(dumped.kinds),
+            tuple(
+                node.task_id if isinstance(node, WorkflowRef) else position[key_of(node)] for node in dumped.upstream
+            ),
+            tuple([WAITED] * len(dumped.kinds) if special.type == WAIT else dumped.kinds),
             tuple(dumped.shared),
-            self._task_options(call.ray_options, settings),
+            self._task_options(call.ray_options, settings, special),
             settings.metadata or _NO_METADATA,
+            special.type,
+            special.facts,
         )
 
     def _function(self, call: Call) -> tuple[str, str, str]:
         known = self._functions.get(id(call.function))
         if known is None:
-            function_hash = self._put_function(self._bodies[id(call.function)])
+            function_hash = call.special.body or self._put_function(self._bodies[id(call.function)])
             known = default_name(call.function), full_name(call.function), function_hash
             self._functions[id(call.function)] = known
         return known
 
-    def _task_options(self, given: Mapping[str, Any], settings: WorkflowOptions) -> TaskOptions:
+    def _task_options(self, given: Mapping[str, Any], settings: WorkflowOptions, special: Special) -> TaskOptions:
         # Without the carrier: it equals a plain name, which is an option of Ray's.
         rays = (item for item in given.items() if not isinstance(item[1], CarriedName))
-        key: Hashable = (settings.catch_exceptions, settings.checkpoint, *rays)
+        said = (settings.catch_exceptions, settings.checkpoint, settings.policy(), settings.timeout)
+        key: Hashable = (*said, settings.allow_inplace, special.older, *rays)
         try:
             known = self._options.get(key)
         except TypeError:  # a dict among the options: rare, so encoded each time
-            return self._encoded_options(given, settings)
+            return self._encoded_options(given, settings, special)
         if known is None:
-            known = self._options[key] = self._encoded_options(given, settings)
+            known = self._options[key] = self._encoded_options(given, settings, special)
         return known
 
-    def _encoded_options(self, given: Mapping[str, Any], settings: WorkflowOptions) -> TaskOptions:
+    def _encoded_options(self, given: Mapping[str, Any], settings: WorkflowOptions, special: Special) -> TaskOptions:
         plain: dict[str, Any] = {}
         odd: dict[str, Any] = {}
         for key, value in given.items():
@@ -107,11 +114,15 @@ class _Encoder:
         retries = given.get("max_retries")
         return TaskOptions(
             max_retries=TaskOptions().max_retries if retries is None else retries,
-            retry_exceptions=self._retry_exceptions(given.get("retry_exceptions")),
+            retry_exceptions=self._retry_exceptions(given.get("retry_exceptions", special.older)),
             catch_exceptions=settings.catch_exceptions,
             checkpoint=settings.checkpoint,
             ray_options=plain,
             ray_options_pickled=self._arguments.put(dumps(odd)) if odd else None,
+            retry=settings.policy(),
+            timeout_s=settings.timeout,
+            inplace=bool(settings.allow_inplace),
+            interruptible=special.older,
         )
 
     def _retry_exceptions(self, given: Any) -> bool | PayloadRef:

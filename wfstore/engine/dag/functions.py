@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import types
 import unicodedata
@@ -9,10 +10,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from wfstore.engine.dag import adapter
 from wfstore.payloads import SerializationError, dumps
 
 _ODD = re.compile(r"[^\w.\-]")
-_bodies: weakref.WeakKeyDictionary[types.FunctionType, bytes] = weakref.WeakKeyDictionary()
+_bodies: weakref.WeakKeyDictionary[Any, bytes] = weakref.WeakKeyDictionary()
 
 
 def dump_function(function: Callable[..., Any]) -> bytes:
@@ -20,7 +22,7 @@ def dump_function(function: Callable[..., Any]) -> bytes:
 
     Raises SerializationError naming the function.
     """
-    plain = function if isinstance(function, types.FunctionType) else None
+    plain = function if isinstance(function, types.FunctionType | type) else None
     data = None if plain is None else _bodies.get(plain)
     if data is None:
         try:
@@ -35,6 +37,27 @@ def dump_function(function: Callable[..., Any]) -> bytes:
         if plain is not None:
             _bodies[plain] = data
     return data
+
+
+def find_function(name: str) -> Callable[..., Any]:
+    """The function that has this `full_name` in this process now; its module is imported if need be.
+
+    Raises ValueError for one that cannot be found by its name.
+    """
+    parts = name.split(".")
+    if "<locals>" in parts:
+        raise ValueError(f"function {name} was defined inside another function: its current code cannot be found")
+    for cut in range(len(parts) - 1, 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[cut:]:
+            found = getattr(found, part, None)
+        function: Callable[..., Any] | None = adapter.body(found)
+        if function is not None and callable(function):
+            return function
+    raise ValueError(f"function {name} is not to be found any more: its current code cannot be run")
 
 
 def full_name(function: Callable[..., Any]) -> str:

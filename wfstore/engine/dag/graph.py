@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from wfstore.engine.dag import adapter
 from wfstore.engine.dag.arguments import is_reference
-from wfstore.engine.dag.functions import default_name, full_name
-from wfstore.engine.dag.node import TaskNode, is_node, key_of
+from wfstore.engine.dag.functions import full_name
+from wfstore.engine.dag.node import PLAIN, Special, TaskNode, is_node, key_of
 from wfstore.engine.dag.options import WorkflowOptions, carried
+from wfstore.engine.dag.reference import WorkflowRef
 from wfstore.engine.dag.scan import Scanner
 from wfstore.engine.dag.walk import post_order
 
@@ -25,10 +26,7 @@ class Call(NamedTuple):
     kwargs: Mapping[str, Any]
     ray_options: Mapping[str, Any]
     settings: WorkflowOptions
-
-    @property
-    def name(self) -> str:
-        return self.settings.name or default_name(self.function)
+    special: Special = PLAIN
 
 
 class Graph:
@@ -42,9 +40,12 @@ class Graph:
         self.scanner = Scanner(is_reference, inputs)
         self._signatures: dict[int, inspect.Signature | None] = {}
         self._calls: dict[str, Call] = {}
-        self.calls = [self._calls[key_of(node)] for node in post_order(dag, key_of, self._below)]
+        nodes = post_order(dag, key_of, self._below)
+        self.calls = [self._calls[key_of(node)] for node in nodes if not isinstance(node, WorkflowRef)]
 
     def _below(self, node: Any) -> list[Any]:
+        if isinstance(node, WorkflowRef):
+            return []
         call = self._read(node)
         self._calls[call.key] = call
         if call.ray_options.get("num_returns") not in (None, 1):
@@ -56,7 +57,7 @@ class Graph:
         if isinstance(node, TaskNode):
             task = node.task
             args, kwargs = self._filled(node.args, node.kwargs)
-            return Call(node.key, task.function, args, kwargs, task.ray_options, task.settings)
+            return Call(node.key, task.function, args, kwargs, task.ray_options, task.settings, task.special)
         call = adapter.read(node)
         args, kwargs = self._filled(call.args, call.kwargs)
         return Call(call.key, call.function, args, kwargs, call.options, carried(call.options))
@@ -72,16 +73,17 @@ class Graph:
         return self._inputs.of(value) if adapter.is_input(value) else value
 
     def _check_signature(self, call: Call) -> None:
+        checked = call.special.signature or call.function
         try:
-            signature = self._signatures[id(call.function)]
+            signature = self._signatures[id(checked)]
         except KeyError:
-            signature = self._signatures[id(call.function)] = _signature(call.function)
+            signature = self._signatures[id(checked)] = _signature(checked)
         if signature is None:
             return
         try:
             signature.bind(*call.args, **call.kwargs)
         except TypeError as error:
-            raise TypeError(f"{full_name(call.function)}: {error}") from None
+            raise TypeError(f"{full_name(checked)}: {error}") from None
 
 
 def check_root(dag: Any) -> None:

@@ -8,15 +8,36 @@ from __future__ import annotations
 import inspect
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from wfstore.engine.dag import adapter
 from wfstore.engine.dag.options import VALID, WorkflowOptions
+from wfstore.engine.dag.reference import WorkflowRef
 from wfstore.engine.dag.walk import post_order
+from wfstore.model.dag import FUNCTION
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """What tells a task from a plain function of the newer generation.
+
+    type, facts: as in `TaskSpec`. older: its arguments follow the older generation: what is nested is given as a value,
+    and a task given twice is one object. signature: the callable that the arguments are for; None: the function.
+    body: hash of the pickled function, where that is kept already.
+    """
+
+    type: str = FUNCTION
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    older: bool = False
+    signature: Callable[..., Any] | None = None
+    body: str | None = None
+
+
+PLAIN = Special()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -24,11 +45,13 @@ class TaskDef(Generic[P, R]):
     """A function that can be a task of a workflow. Called directly, it is the plain function.
 
     `settings`: its workflow options; `ray_options`: all others, which Ray takes (resources, max_retries, ...).
+    `special`: what it is if it is no plain function.
     """
 
     function: Callable[P, R]
     settings: WorkflowOptions = field(default_factory=WorkflowOptions)
     ray_options: Mapping[str, Any] = field(default_factory=dict)
+    special: Special = field(default_factory=lambda: PLAIN)
 
     def __post_init__(self) -> None:
         described = {name: getattr(self.function, name, None) for name in ("__name__", "__qualname__", "__doc__")}
@@ -49,7 +72,8 @@ class TaskDef(Generic[P, R]):
         """The same function with other options, layered per key. Raises ValueError naming a wrong one."""
         own = {key: value for key, value in options.items() if key in VALID}
         rays = {key: value for key, value in options.items() if key not in VALID}
-        return TaskDef(self.function, self.settings.updated(**own), {**self.ray_options, **_checked_ray_options(rays)})
+        rays = {**self.ray_options, **checked_ray_options(rays)}
+        return replace(self, settings=self.settings.updated(**own), ray_options=rays)
 
     def with_settings(self, settings: Mapping[str, Any]) -> TaskDef[P, R]:
         """What ``@workflow.options(...)`` above it makes."""
@@ -81,7 +105,7 @@ class TaskNode(Generic[R]):
         position = {id(node): index for index, node in enumerate(nodes)}
 
         def flat(value: Any) -> Any:
-            return _Slot(position[id(value)]) if type(value) is TaskNode else value
+            return _Slot(position[id(value)]) if isinstance(value, TaskNode) else value
 
         rows = [
             (node.key, node.task, tuple(map(flat, node.args)), {k: flat(v) for k, v in node.kwargs.items()})
@@ -96,7 +120,7 @@ class _Slot:
 
 
 def _direct(node: TaskNode[Any]) -> Iterator[TaskNode[Any]]:
-    yield from (value for value in (*node.args, *node.kwargs.values()) if type(value) is TaskNode)
+    yield from (value for value in (*node.args, *node.kwargs.values()) if isinstance(value, TaskNode))
 
 
 def _rebuild(rows: list[tuple[str, TaskDef[..., Any], tuple[Any, ...], dict[str, Any]]]) -> TaskNode[Any]:
@@ -130,7 +154,7 @@ def task(function: Callable[P, R] | None = None, /, **options: Any) -> Any:
     return TaskDef(function)
 
 
-def _checked_ray_options(options: Mapping[str, Any]) -> dict[str, Any]:
+def checked_ray_options(options: Mapping[str, Any]) -> dict[str, Any]:
     checked = {}
     for key, value in options.items():
         if key == "retry_exceptions" and isinstance(value, type):
@@ -144,14 +168,15 @@ def _checked_ray_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
-NODE_TYPES: tuple[type, ...] = (TaskNode, adapter.DAGNode)
+#: What stands for the output of a task among the arguments of another.
+NODE_TYPES: tuple[type, ...] = (TaskNode, adapter.DAGNode, WorkflowRef)
 
 
 def is_node(value: Any) -> bool:
-    """A node of a graph, Ray's or ours."""
-    return isinstance(value, NODE_TYPES)
+    """A node of a graph, Ray's or ours: something that can be run."""
+    return isinstance(value, TaskNode | adapter.DAGNode)
 
 
 def key_of(node: Any) -> str:
     """Identity of a node."""
-    return node.key if type(node) is TaskNode else adapter.key_of(node)
+    return node.key if isinstance(node, TaskNode | WorkflowRef) else adapter.key_of(node)

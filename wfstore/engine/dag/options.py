@@ -6,14 +6,20 @@ is: a `CarriedName` takes the workflow options along (docs/decisions/0003).
 
 from __future__ import annotations
 
+import datetime
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wfstore.engine.dag import adapter
+from wfstore.model.dag import RetryPolicy
 from wfstore.model.define import check_metadata
 
-VALID = ("name", "task_id", "metadata", "catch_exceptions", "checkpoint")
+_FLAGS = ("catch_exceptions", "checkpoint", "allow_inplace")
+_SECONDS = ("retry_delay", "max_retry_delay", "timeout")
+VALID = ("name", "task_id", "metadata", *_FLAGS, *_SECONDS, "retry_backoff", "retry_jitter")
+_MOST_BACKOFF = 100.0
 
 
 class WorkflowOptions(Mapping[str, Any]):
@@ -23,17 +29,29 @@ class WorkflowOptions(Mapping[str, Any]):
     metadata: a dict that JSON can hold
     catch_exceptions: the output is (result, None) or (None, exception)
     checkpoint: False: the output is not kept
+    allow_inplace: of the older generation: as the output of a continuation, go on in the worker that returned it
+    retry_delay: seconds until the first retry; each later one waits `retry_backoff` times as long (2), at most
+        `max_retry_delay` seconds (600), longer or shorter by up to the share `retry_jitter` of it (0.1). The manager
+        waits, no worker does. How often, and after which errors: Ray's max_retries and retry_exceptions
+    timeout: seconds of user code that one attempt may take (noticed within 0.1 s); it is then stopped and tried again
+        while max_retries allows, else it fails with AttemptTimeoutError
 
     ``f.options(**workflow.options(...))``, ``@ray.remote(**workflow.options(...))``, or ``@workflow.options(...)``
     above ``@ray.remote`` or ``@workflow.task``. Raises ValueError for an unknown key or a wrong value.
     """
 
-    __slots__ = ("catch_exceptions", "checkpoint", "metadata", "name")
+    __slots__ = ("metadata", "name", "retry_backoff", "retry_jitter", *_FLAGS, *_SECONDS)
 
     name: str | None
     metadata: Mapping[str, Any] | None
     catch_exceptions: bool | None
     checkpoint: bool | None
+    allow_inplace: bool | None
+    retry_delay: float | None
+    max_retry_delay: float | None
+    timeout: float | None
+    retry_backoff: float | None
+    retry_jitter: float | None
 
     def __init__(
         self,
@@ -42,6 +60,13 @@ class WorkflowOptions(Mapping[str, Any]):
         metadata: Mapping[str, Any] | None = None,
         catch_exceptions: bool | None = None,
         checkpoint: bool | None = None,
+        *,
+        allow_inplace: bool | None = None,
+        retry_delay: float | None = None,
+        retry_backoff: float | None = None,
+        retry_jitter: float | None = None,
+        max_retry_delay: float | None = None,
+        timeout: float | None = None,
         **unknown: Any,
     ) -> None:
         if unknown:
@@ -54,6 +79,21 @@ class WorkflowOptions(Mapping[str, Any]):
         self.metadata = None if metadata is None else json.loads(json.dumps(dict(metadata)))
         self.catch_exceptions = _checked_flag("catch_exceptions", catch_exceptions)
         self.checkpoint = _checked_flag("checkpoint", checkpoint)
+        self.allow_inplace = _checked_flag("allow_inplace", allow_inplace)
+        self.retry_delay = _checked_number("retry_delay", retry_delay, 0)
+        self.retry_backoff = _checked_number("retry_backoff", retry_backoff, 1, _MOST_BACKOFF)
+        self.retry_jitter = _checked_number("retry_jitter", retry_jitter, 0, 1)
+        self.max_retry_delay = _checked_number("max_retry_delay", max_retry_delay, 0)
+        self.timeout = _checked_number("timeout", timeout, 0.001)
+
+    def policy(self) -> RetryPolicy:
+        """When the next attempt follows a failed one."""
+        said = (self.retry_delay, self.retry_backoff, self.retry_jitter, self.max_retry_delay)
+        if said == (None, None, None, None):
+            return _NO_DELAY
+        return RetryPolicy(
+            *(default if value is None else value for value, default in zip(said, _NO_DELAY, strict=True))
+        )
 
     def __getitem__(self, key: str) -> CarriedName:
         if key != "name":
@@ -134,6 +174,24 @@ def _checked_flag(key: str, value: object) -> bool | None:
         raise ValueError(f"{key} must be True, False or None, not {value!r}")
     return value
 
+
+def _checked_number(key: str, value: object, least: float, most: float = math.inf) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, datetime.timedelta):
+        value = value.total_seconds()
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most or math.isinf(value):
+        limits = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+        raise ValueError(f"{key} must be a number of {limits}, not {value!r}")
+    return float(value)
+
+
+def checked_timeout(value: object) -> float | None:
+    """Seconds; raises ValueError."""
+    return _checked_number("timeout", value, 0.001)
+
+
+_NO_DELAY = RetryPolicy()
 
 #: The public name.
 options = WorkflowOptions
