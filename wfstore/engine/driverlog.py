@@ -18,6 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import wait
 from itertools import islice
 from typing import Any
 
@@ -245,12 +246,18 @@ def asking(handle: Callable[[], Any], job_id: str) -> Ask:
     """An `Ask` of the manager's method ``log_lines(job_id, since, timeout_s)``. handle: gives its actor handle."""
     node = _node()
 
+    def left() -> bool:
+        return _node() is not node or not ray.is_initialized()
+
     def ask(since: int, timeout_s: float) -> Answer:
-        if _node() is not node or not ray.is_initialized():
+        if left():
             raise LogClosedError("this process has left the cluster")
         # Not by ``ray.get``: after a shutdown in between it would start a new Ray.
         future = handle().log_lines.remote(job_id, since, timeout_s).future()
-        answer: Answer = future.result(timeout_s + _GRACE_S)
+        deadline = time.monotonic() + timeout_s + _GRACE_S
+        while not future.done() and time.monotonic() < deadline and not left():
+            wait([future], timeout=1.0)  # after a shutdown it is never done
+        answer: Answer = future.result(0)
         return answer
 
     return ask

@@ -110,12 +110,15 @@ def without_lost(runtime_env: Mapping[str, Any]) -> dict[str, Any]:
     }
     if not lost:
         return dict(runtime_env)
-    found = {}
-    for field, value in runtime_env.items():
-        if isinstance(value, str) and field in _FIELDS and value in lost:
-            continue
-        listed = isinstance(value, (list, tuple)) and field in _FIELDS
-        found[field] = [uri for uri in value if uri not in lost] if listed else value
+    found = dict(runtime_env)
+    for field in _FIELDS:
+        value = found.get(field)
+        if isinstance(value, (list, tuple)):
+            value = [uri for uri in value if uri not in lost]
+        if not value or (isinstance(value, str) and value in lost):
+            found.pop(field, None)
+        else:
+            found[field] = value
     return found
 
 

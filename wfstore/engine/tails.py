@@ -151,12 +151,13 @@ def _notes() -> Path:
 
 
 @lru_cache(maxsize=1)
-def _own_note(pid: int) -> int | None:
-    """The descriptor of this process's note; None where it cannot be written."""
+def _own_note(pid: int) -> tuple[int, int] | None:
+    """(descriptor, inode) of this process's note; None where it cannot be written."""
     try:
         folder = _notes()
         folder.mkdir(mode=0o700, exist_ok=True)
-        return os.open(folder / str(pid), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fd = os.open(folder / str(pid), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        return fd, os.fstat(fd).st_ino
     except OSError:
         return None
 
@@ -166,13 +167,15 @@ def _one_line(label: str) -> bytes:
 
 
 def _note(made: Mark, label: str) -> None:
-    fd = _own_note(os.getpid())
-    if fd is None:
+    own = _own_note(os.getpid())
+    if own is None:
         return
-    out, err = made
-    numbers = b"%d %d %d %d %d %d %d %d " % (*out, *err)
+    fd, inode = own
+    line = b"%d %d %d %d %d %d %d %d " % (*made.stdout, *made.stderr) + _one_line(label) + b"\n"
     with contextlib.suppress(OSError):  # a full disk
-        os.pwrite(fd, numbers + _one_line(label) + b"\n", 0)
+        # User code that closes descriptors by number may have given this one to a file of its own.
+        if os.fstat(fd).st_ino == inode:
+            os.pwrite(fd, line, 0)
 
 
 def _noted(path: Path) -> tuple[bytes, Mark] | None:

@@ -1,7 +1,7 @@
 """What users subclass to wait for an event. No Ray in here: listeners are pickled by value and name these classes.
 
-A listener has no state of its own to keep: one instance polls, another one is told that the event is durable, perhaps in
-another process, and after a crash either of them begins anew.
+A listener has no state of its own to keep: one instance polls, another one is told that the event is durable, perhaps
+in another process, and after a crash either of them begins anew.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class EventListener:
 class TimerListener(EventListener):
     """An event at a given time."""
 
-    async def poll_for_event(self, timestamp: float) -> None:  # type: ignore[override]
+    async def poll_for_event(self, timestamp: float) -> None:
         """Return None once it is `timestamp` (seconds since 1970, as of ``time.time()``); at once when that is past."""
         while (rest_s := timestamp - time.time()) > 0:
             await asyncio.sleep(min(rest_s, _LOOK_AGAIN_S))

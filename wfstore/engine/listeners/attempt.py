@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from wfstore.engine.listeners.kinds import Kind
     from wfstore.engine.listeners.loops import Lane
 
+_describing = threading.Lock()
+#: What user code says about its errors may block as well.
+_TURN_S = 1.0
+_TRIES = 3
 _METHODS = {EVENT: "poll_for_event", EVENT_CHECKPOINTED: "event_checkpointed"}
 
 
@@ -55,6 +60,7 @@ class ListenerAttempt:
         "kind",
         "kind_key",
         "lane",
+        "name",
         "over",
         "place",
         "plain",
@@ -79,6 +85,7 @@ class ListenerAttempt:
         self.key = job.key
         self.kind: Kind
         self.kind_key: Hashable = None
+        self.name = ""
         self.lane: Lane | None = None
         self.task: asyncio.Task[None] | None = None
         self.place: Place | None = None
@@ -104,9 +111,10 @@ class ListenerAttempt:
             self._args, self._kwargs = worker._arguments(job, inputs)
             method = inspect.unwrap(getattr(self._class, _METHODS[job.type]))
             self.plain = not inspect.iscoroutinefunction(method)
+            self.name = f"{self._class.__qualname__}.{_METHODS[job.type]}"
             self.kind_key = _kind_key(self._class, job.type, method)
         except BaseException as error:  # a broken pickle may raise anything, even exit
-            return dump_outcome(worker.failed(error, "serialization", False, place))
+            return dump_outcome(_failed(error, "serialization", False, place))
         self._fetch_s = time.perf_counter() - began
         # Ten thousand copies of a class and its arguments would be held until the events come.
         self._job = job._replace(function=None, args=None, sources=(), shared=())
@@ -135,7 +143,7 @@ class ListenerAttempt:
                 data = dump_outcome(await self._run())
         except BaseException as error:
             if not self.over:
-                data = dump_outcome(worker.failed(error, "app", False, self.place))
+                data = dump_outcome(_failed(error, "app", False, self.place))
         self.polled = True
         self.cancel_children()
         self._ended(self, data)
@@ -147,7 +155,7 @@ class ListenerAttempt:
             self.polled = True
             if self.over:
                 raise
-            return worker.failed(error, "app", worker._retryable(self._job, error), self.place, self._fetch_s)
+            return _failed(error, "app", worker._retryable(self._job, error), self.place, self._fetch_s)
         self.polled = True
         ended_at = now_us()
         if _is_small(value):
@@ -181,7 +189,7 @@ class ListenerAttempt:
         except BaseException as error:
             kind = "serialization" if isinstance(error, (SerializationError, TypeError, ValueError)) else "app"
             retryable = worker._retryable(self._job, error)
-            return worker.failed(error, kind, retryable, self.place, self._fetch_s)
+            return _failed(error, kind, retryable, self.place, self._fetch_s)
         return outcome
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
@@ -200,6 +208,25 @@ class ListenerAttempt:
         for task in list(self._children or ()):
             if not task.done():
                 task.cancel()
+
+
+def _failed(
+    error: BaseException, kind: str, retryable: bool, place: Place | None, fetch_s: float | None = None
+) -> Outcome:
+    """`worker.failed`, for many threads: Python 3.11 formats tracebacks with a parser that may not be used twice at
+    once, by threads or by what the garbage collector calls in between, and raises SystemError then. Never raises."""
+    turn = _describing.acquire(timeout=_TURN_S)
+    try:
+        for _ in range(_TRIES):
+            try:
+                return worker.failed(error, kind, retryable, place, fetch_s)
+            except BaseException as broken:
+                name = type(broken).__name__
+        told = RuntimeError(f"{type(error).__name__}, whose description raised {name}")
+        return worker.failed(told, kind, retryable, place, fetch_s)
+    finally:
+        if turn:
+            _describing.release()
 
 
 def _kind_key(listener: type, type_: str, method: Any) -> Hashable:

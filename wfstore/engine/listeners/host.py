@@ -129,7 +129,7 @@ class ListenerHost:
             return
         kind = self._kinds.get(attempt.kind_key)
         if kind is None:
-            kind = self._kinds[attempt.kind_key] = Kind(str(attempt), attempt.plain, time.monotonic())
+            kind = self._kinds[attempt.kind_key] = Kind(attempt.name, attempt.plain, time.monotonic())
         attempt.kind = kind
         if kind.waiting or not self._start(attempt):
             kind.waiting.append(attempt)
@@ -184,15 +184,12 @@ class ListenerHost:
 
     def _take_ends(self) -> None:
         self._wake_up.release()
-        room = False
         while self._over:
             attempt, outcome = self._over.popleft()
             self._leave_lane(attempt)
-            room = room or attempt.kind.waiting != deque() or attempt.kind.verdict != COOPERATIVE
             if not attempt.over:
                 self._report(attempt, outcome)
-        if room:
-            self._advance()
+        self._advance()
 
     def _leave_lane(self, attempt: ListenerAttempt) -> None:
         lane = attempt.lane
@@ -233,7 +230,7 @@ class ListenerHost:
             self._retire()
         if changed:
             self._advance()
-        if self._attempts or self._lanes - {self._shared}:
+        if self._attempts or any(lane.attempts for lane in self._lanes):
             self._look_again(self._loop.time())
         else:
             self._next_look = None

@@ -1,7 +1,7 @@
 """Threads with an event loop in them: one for many listeners, or one for one.
 
-A loop times every callback and knows for whom it runs, child tasks and timers of user code included: the listener stands
-in the context that asyncio hands on. Judging what was seen is the host's part.
+A loop times every callback and knows for whom it runs, child tasks and timers of user code included: the listener
+stands in the context that asyncio hands on. Judging what was seen is the host's part.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVarTuple
 
 if TYPE_CHECKING:
     from wfstore.engine.listeners.attempt import ListenerAttempt
@@ -27,6 +27,7 @@ _STACK_BYTES = 1024 * 1024
 _MAX_TO_THREAD = 500
 _CLEAN_UP_S = 1.0
 
+_Ts = TypeVarTuple("_Ts")
 _OWNER: contextvars.ContextVar[ListenerAttempt | None] = contextvars.ContextVar("wfstore_listener", default=None)
 _stack_size = threading.Lock()
 
@@ -41,21 +42,21 @@ class TimedLoop(asyncio.SelectorEventLoop):
         self.set_task_factory(_make_task)
 
     def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         return super().call_soon(self._timed, callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         return super().call_at(when, self._timed, callback, *args, context=context)
 
     def call_soon_threadsafe(
-        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         return super().call_soon_threadsafe(self._timed, callback, *args, context=context)
 
-    def _timed(self, callback: Callable[..., object], *args: Any) -> None:
+    def _timed(self, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
         owner = _OWNER.get()
         began = time.monotonic()
         self.busy_with, self.busy_since = owner, began
