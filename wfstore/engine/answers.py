@@ -96,12 +96,15 @@ def _missing(workflow: WorkflowState, task_id: str | None, task: TaskState | Non
     )
 
 
-def as_read(error: Exception) -> Exception:
+def as_read(error: Exception, task_id: str | None = None) -> Exception:
     """The error as get_output raises it: of the same class, and a ValueError as well."""
     if isinstance(error, errors.WorkflowInterruptedError):
         return errors.OutputNotReadyError(error.workflow_id)
     if isinstance(error, errors.WorkflowExecutionError):
-        return errors.OutputFailedError(error.workflow_id)
+        if task_id is None:
+            return errors.OutputFailedError(error.workflow_id)
+        told = f"Cannot load output from task id '{task_id}' in workflow '{error.workflow_id}'"
+        return errors.OutputFailedError(error.workflow_id, told)
     if isinstance(error, errors.WorkflowCancellationError):
         return errors.OutputCanceledError(error.workflow_id)
     return error

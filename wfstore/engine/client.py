@@ -19,6 +19,7 @@ from wfstore.engine.answers import Answer, as_read, fetch
 from wfstore.engine.context import current_task
 from wfstore.engine.dag.build import build
 from wfstore.engine.dag.functions import dump_function, find_function
+from wfstore.engine.driverlog import DriverLog, asking, submitter
 from wfstore.engine.failures import as_rays
 from wfstore.log import resolve_storage
 from wfstore.model.commands import CallActor, Cancel, Command, Delete, Resume, Submit
@@ -42,6 +43,7 @@ class Client:
         self._sees_storage = (Path(self.storage) / "store.json").exists()
         self._store = PayloadStore(self.storage)
         self._driver: dict[str, Any] | None = None
+        self._log = DriverLog(asking(lambda: self._handle, submitter()))
         self._session = ray.get_runtime_context().get_session_name()
 
     def usable(self) -> bool:
@@ -79,10 +81,10 @@ class Client:
     def _ref(self, workflow_id: str, task_id: str | None = None, reading: bool = False) -> Any:
         return self._handle.value.remote(workflow_id, task_id, reading)
 
-    def _take(self, answer: Answer, reading: bool = False) -> Any:
+    def _take(self, answer: Answer, reading: bool = False, task_id: str | None = None) -> Any:
         if answer.error is None:
             return fetch(self.storage, answer.form, answer.value)
-        error = as_rays(as_read(answer.error) if reading else answer.error)
+        error = as_rays(as_read(answer.error, task_id) if reading else answer.error)
         if answer.cause is not None:
             raise error from _original(self.storage, answer.cause)
         raise error
@@ -110,12 +112,20 @@ class Client:
     def run(self, command: Submit | Resume) -> Any:
         """Carry out a command and wait for the workflow's output. Raises what `decide` raises, WorkflowExecutionError
         from the task's error, WorkflowCancellationError."""
+        self._announce(command)
         return self._take(self.call("run", pickle.dumps(command, 5)))
 
     def run_async(self, command: Submit | Resume) -> Any:
         """Return, once the command is in the log, an ObjectRef of the output, good across restarts of the manager."""
+        self._announce(command)
         self.order(command)
         return self._ref(command.workflow_id)
+
+    def _announce(self, command: Submit | Resume) -> None:
+        if isinstance(command, Submit):
+            self._log.created(command.workflow_id)
+        else:
+            self._log.watch()
 
     def order(self, command: Command) -> None:
         """Carry out a command; returns when what it caused is in the log."""
@@ -134,6 +144,8 @@ class Client:
             context = ray.get_runtime_context()
             environment = dict(context.runtime_env)
             self._driver = {"job_id": context.get_job_id(), "runtime_env": environment}
+            if self._log.enabled:
+                self._driver["log"] = submitter()
             kept = packages.preserve(environment, self.put_function)
             if kept:
                 self._driver["packages"] = kept
@@ -175,7 +187,11 @@ class Client:
         self.order(Delete(_id(workflow_id), uuid.uuid4().hex))
 
     def output(self, workflow_id: str, task_id: str | None) -> Any:
-        return self._take(self.call("wait", _id(workflow_id), task_id), reading=True)
+        try:
+            answer = self.call("wait", _id(workflow_id), task_id)
+        except errors.WorkflowNotFoundError:
+            raise errors.WorkflowNotFoundError(workflow_id, f"No such workflow '{workflow_id}'") from None
+        return self._take(answer, True, task_id)
 
     def output_ref(self, workflow_id: str, task_id: str | None) -> Any:
         return self._ref(_id(workflow_id), task_id, True)

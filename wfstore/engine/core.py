@@ -1,39 +1,33 @@
-"""The heart of the manager: decide, commit, act; and what it keeps while it does.
-
-Decisions are made over a state that runs ahead of the disk by at most the commits in flight; nothing of it shows before
-it is durable: acts wait for their own commit, and every answer waits for all commits before it (`_durable`).
+"""The heart of the manager: what follows from durable events. Attempts are given to workers and listeners, alarms are
+set, drivers are told, whoever waits is woken; and what attempts report goes back into `engine.commits`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
-from collections.abc import Coroutine, Iterable
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import ray
-
 from wfstore import errors
+from wfstore.engine import tails
 from wfstore.engine.alarms import EXPIRE, FIRE, TIMEOUT, Alarm, Alarms
 from wfstore.engine.assignment import load_outcome
+from wfstore.engine.commits import Commits
+from wfstore.engine.driverlog import LogBuffers
 from wfstore.engine.executor import AttemptKey, Ended, Order, TaskExecutor
 from wfstore.engine.listeners.pool import ListenerPool
 from wfstore.engine.orders import Orders, Values, same_kind
 from wfstore.engine.recovery import Recovered
 from wfstore.engine.worker import failed
-from wfstore.log import GroupCommit, now_us
 from wfstore.model import events as ev
-from wfstore.model.apply import apply
 from wfstore.model.commands import Command, Expire, Fire, Outcome, RecordOutcome
 from wfstore.model.dag import ACTOR, EVENT, EVENT_CHECKPOINTED, FUNCTION, TIMER
-from wfstore.model.decide import decide
 from wfstore.model.events import Event
+from wfstore.model.outcomes import SYSTEM_KINDS
 from wfstore.model.state import TaskState, WorkflowState
-from wfstore.model.statuses import WORKFLOW_ACTIVE
-from wfstore.schema.rows import Rows, join, pack
+from wfstore.model.statuses import RUNNING, WORKFLOW_ACTIVE
 
 _SUBMIT_BURST = 32
 #: How long the worker of a virtual actor's call is kept for the next one.
@@ -47,12 +41,21 @@ _ENDS = frozenset(
         ev.WORKFLOW_DELETED,
     }
 )
+_LOGGED = frozenset(
+    {
+        ev.ATTEMPT_STARTED,
+        ev.ATTEMPT_SUCCEEDED,
+        ev.ATTEMPT_FAILED,
+        ev.ATTEMPT_RETRY_SCHEDULED,
+        ev.TASK_ERROR_CAUGHT,
+        ev.TASK_CANCELED,
+    }
+)
 _SETS_ALARM = frozenset({ev.TIMER_STARTED, ev.ATTEMPT_RETRY_SCHEDULED, ev.ATTEMPT_STARTED, ev.WORKFLOW_STARTED})
 _ENDS_ATTEMPT = frozenset({ev.ATTEMPT_SUCCEEDED, ev.ATTEMPT_FAILED, ev.TASK_ERROR_CAUGHT})
-_Waiting = dict[str, list[asyncio.Future[None]]]
 
 
-class Core:
+class Core(Commits):
     """One manager's state, log and attempts. Create it on the loop that it is to live on.
 
     manager: name and namespace of the actor, the node it runs on, its epoch; runtime_env: that its own tasks inherit
@@ -62,79 +65,21 @@ class Core:
         self, storage: str, recovered: Recovered, manager: tuple[str, str, str, int], runtime_env: dict[str, Any]
     ) -> None:
         self._storage = storage
-        self._recovered = recovered
-        self._state = recovered.state
-        self._memory = recovered.memory
+        super().__init__(recovered)
         self._values = Values()
         self._orders = Orders(storage, recovered.store_id, manager, self._values)
         self._orders.runtime_env = runtime_env
-        self._commits = GroupCommit(recovered.writer)
         self._executor = TaskExecutor(self._on_ended)
         self._listeners = ListenerPool(self._on_ended)
         self._alarms = Alarms(self._on_due)
+        self._log = LogBuffers()
+        for workflow in self._state.workflows.values():
+            self._open_log(workflow.driver if workflow.status in WORKFLOW_ACTIVE else {})
+        self._preparing: dict[tuple[str, ...], list[AttemptKey]] = {}
         self._lingering: dict[str, asyncio.Future[Order]] = {}
         self._to_submit: deque[AttemptKey] = deque()
         self._pump: asyncio.Task[None] | None = None
-        self._waiting: _Waiting = {}
-        self._waiting_for_tasks: _Waiting = {}
-        self._last_commit: asyncio.Future[int] | None = None
-        self._halted: errors.StorageError | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         asyncio.get_running_loop().call_soon(self._act, recovered.resumed)
-
-    # -- commits ------------------------------------------------------------------------------------------------------
-
-    async def _commit(self, command: Command) -> None:
-        """Decide a command and make what follows durable; then act on it."""
-        events, commit = self._stage([command])
-        if commit is None:
-            await self._durable()
-            return
-        await self._committing(commit)
-        # Whoever asked is answered first: the acts need not be waited for.
-        asyncio.get_running_loop().call_soon(self._act, events)
-
-    async def _committing(self, commit: asyncio.Future[int]) -> None:
-        try:
-            await commit
-        except errors.StorageError as error:
-            self._halt(error)
-            raise
-
-    def _stage(self, commands: Iterable[Command]) -> tuple[list[Event], asyncio.Future[int] | None]:
-        """Decide the commands, one after the other, and append what follows as one; None when nothing does."""
-        if self._halted is not None:
-            raise self._halted
-        now = now_us()
-        events: list[Event] = []
-        packed: list[Rows] = []
-        for command in commands:
-            caused, rows = self._decide(command, now)
-            for event in caused:
-                apply(self._state, event)
-            events += caused
-            packed.append(rows)
-        if not events:
-            return events, None
-        self._last_commit = self._commits.append_rows(join(packed))
-        return events, self._last_commit
-
-    def _decide(self, command: Command, now: int) -> tuple[list[Event], Rows]:
-        """What follows from a command, checked to fit the log before the state knows it.
-
-        An outcome with a value that does not fit becomes a failed one that says so: nobody could be told otherwise.
-        """
-        try:
-            caused = decide(self._state, command, now)
-            return caused, pack(caused)
-        except (TypeError, ValueError) as error:
-            if isinstance(error, errors.WfstoreError):
-                raise
-            if not isinstance(command, RecordOutcome):
-                raise errors.InvalidCommandError(str(error)) from error
-            outcome = failed(error, "serialization")
-        caused = decide(self._state, replace(command, outcome=outcome), now)
-        return caused, pack(caused)
 
     async def exchange(self, key: AttemptKey, outcome: bytes) -> bytes | None:
         """A worker reports how its attempt ended, and takes the next one of the same kind that this made ready."""
@@ -207,6 +152,10 @@ class Core:
             self._values.put(workflow_id, task_id, output.data)
 
     def _on_ended(self, ends: list[Ended]) -> None:
+        dead = [end for end in ends if end.outcome.kind in SYSTEM_KINDS and end.outcome.stdout is None]
+        if dead:
+            self._begin(self._look_after(dead))
+            ends = [end for end in ends if end not in dead]
         for end in ends:
             self._hold(end)
         if self._halted is not None:
@@ -215,6 +164,14 @@ class Core:
         if commit is not None:
             commit.add_done_callback(partial(self._committed, events))
 
+    async def _look_after(self, ends: list[Ended]) -> None:
+        """What workers that died had printed, as far as it lies on this node."""
+        found = []
+        for end in ends:
+            stdout, stderr = await asyncio.to_thread(tails.of_dead_attempt, repr(end.key))
+            found.append(end._replace(outcome=end.outcome._replace(stdout=stdout, stderr=stderr)))
+        self._on_ended(found)
+
     def _committed(self, events: list[Event], commit: asyncio.Future[int]) -> None:
         error = commit.exception()
         if isinstance(error, errors.StorageError):
@@ -222,38 +179,12 @@ class Core:
         elif error is None:
             self._act(events)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _durable(self) -> None:
-        if self._halted is not None:
-            raise self._halted
-        if self._last_commit is not None:
-            await asyncio.shield(self._last_commit)
-
-    def _halt(self, error: errors.StorageError) -> None:
-        """The state is ahead of a log that takes no more: say so to every caller, then leave. Ray starts a new one."""
-        if self._halted is not None:
-            return
-        self._halted = error
-        for waiting in (self._waiting, self._waiting_for_tasks):
-            for workflow_id in list(waiting):
-                self._wake(waiting, workflow_id)
-        fenced = isinstance(error, errors.FencedError)
-        asyncio.get_running_loop().call_later(1.0, self._leave, fenced)
-
-    @staticmethod
-    def _leave(for_good: bool) -> None:
-        if for_good:
-            ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
-        os._exit(1)
-
     # -- acts ---------------------------------------------------------------------------------------------------------
 
     def _act(self, events: list[Event]) -> None:
         ended: set[str] = set()
+        if self._log.is_open:
+            self._tell_drivers(events)
         for event in events:
             kind = event.type
             if kind == ev.ATTEMPT_SUBMITTED or kind == ev.WAIT_DECIDED:
@@ -272,6 +203,21 @@ class Core:
             self._close(workflow_id)
         if self._pump is None and self._submit_some():
             self._pump = asyncio.get_running_loop().create_task(self._submit_rest())
+
+    def _open_log(self, driver: Mapping[str, Any]) -> None:
+        submitter = driver.get("log")
+        if submitter:
+            self._log.open(submitter)
+
+    def _tell_drivers(self, events: list[Event]) -> None:
+        """Lines for those who submitted the workflows, and want to see how they go."""
+        for event in events:
+            status = RUNNING if event.type == ev.ATTEMPT_STARTED else event.task_status
+            if event.type not in _LOGGED or status is None:
+                continue
+            workflow = self._state.workflows.get(event.workflow_id or "")
+            if workflow is not None:
+                self._log.add(workflow.driver.get("log"), workflow.workflow_id, event.task_id or "", status)
 
     def _withdraw(self, key: AttemptKey) -> None:
         self._executor.cancel(key)
@@ -334,12 +280,31 @@ class Core:
                 continue  # canceled between the decision and now
             if task.type == TIMER or self._executor.runs(key) or not self._orders.ready(workflow, task):
                 continue
+            if self._waits_for_packages(workflow, key):
+                continue
             order = self._order(workflow, task)
             if isinstance(order, Order):
                 self._give(order)
             else:
                 self._on_ended([Ended(key, order)])
         return bool(self._to_submit)
+
+    def _waits_for_packages(self, workflow: WorkflowState, key: AttemptKey) -> bool:
+        """The submitter's packages have to be in this cluster first: they went with the one that it submitted to, or
+        may go with its job."""
+        kept = workflow.driver.get("packages")
+        if not kept or self._orders.prepared(kept):
+            return False
+        name = tuple(sorted(kept))
+        if name not in self._preparing:
+            self._begin(self._prepare(name, workflow.driver))
+        self._preparing.setdefault(name, []).append(key)
+        return True
+
+    async def _prepare(self, name: tuple[str, ...], driver: Mapping[str, Any]) -> None:
+        await asyncio.to_thread(self._orders.prepare, driver["runtime_env"], driver["packages"])
+        self._to_submit.extend(self._preparing.pop(name))
+        self._act([])
 
     def _give(self, order: Order) -> None:
         lingering = self._lingering.get(order.key[0])
@@ -372,12 +337,6 @@ class Core:
             return
         self._values.forget(workflow_id, keep=self._memory.kept_only_here(workflow))
         self._memory.closed(self._state, workflow)
-
-    @staticmethod
-    def _wake(waiting: _Waiting, workflow_id: str) -> None:
-        for future in waiting.pop(workflow_id, ()):
-            if not future.done():
-                future.set_result(None)
 
 
 def _attempt_key(event: Event) -> AttemptKey:

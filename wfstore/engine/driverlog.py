@@ -89,6 +89,11 @@ class LogBuffers:
         self._buffers: dict[str, _Buffer] = {}
         self._swept_at = time.monotonic()
 
+    @property
+    def is_open(self) -> bool:
+        """Somebody wants lines."""
+        return bool(self._buffers)
+
     def open(self, job_id: str) -> None:
         """Keep lines of this submitter from here on. No-op where that is done already."""
         self._of(job_id)

@@ -21,12 +21,13 @@ from wfstore import errors
 from wfstore._version import __version__
 from wfstore.engine.answers import Answer, Delivered, as_read, output_answer, task_metadata, workflow_metadata
 from wfstore.engine.core import Core
+from wfstore.engine.driverlog import Answer as LogLines
 from wfstore.engine.failures import as_rays
 from wfstore.engine.orders import place_of
 from wfstore.engine.recovery import recover
 from wfstore.log import now_us, own_lease, remove_lease, write_lease
 from wfstore.model import events as ev
-from wfstore.model.commands import Command, Place, RecordStarted, Submit
+from wfstore.model.commands import CallActor, Command, Place, RecordStarted, Submit
 from wfstore.model.define import defined_again
 from wfstore.model.events import Event
 from wfstore.model.payload import PayloadRef
@@ -111,6 +112,8 @@ class WorkflowManagementActor(Core):
     async def carry_out(self, command: Command) -> str | None:
         workflow_id = command.workflow_id
         self._memory.warm(self._state, workflow_id)
+        if isinstance(command, Submit | CallActor):
+            self._open_log(command.driver)
         await self._commit(command)
         workflow = self._state.workflows.get(workflow_id)
         return None if workflow is None else workflow.status
@@ -157,7 +160,7 @@ class WorkflowManagementActor(Core):
         of get_output."""
         answer = await self.wait(workflow_id, task_id)
         if answer.error is not None:
-            error = as_rays(as_read(answer.error) if reading else answer.error)
+            error = as_rays(as_read(answer.error, task_id) if reading else answer.error)
             raise error from self._told(workflow_id)
         return Delivered(self._storage, answer)
 
@@ -240,6 +243,10 @@ class WorkflowManagementActor(Core):
         }
         await self._durable()
         return rows
+
+    async def log_lines(self, submitter: str, since: int, timeout_s: float) -> LogLines:
+        """What happened to a driver's workflows since it last asked: see `engine.driverlog`."""
+        return await self._log.wait(submitter, since, timeout_s)
 
     async def describe(self) -> dict[str, Any]:
         """storage, limits and where this manager runs."""

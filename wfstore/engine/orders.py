@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
+from wfstore.engine import packages
 from wfstore.engine.assignment import FILE, INLINE, LATER, REF, Assignment, Source
 from wfstore.engine.executor import Order
 from wfstore.model.dag import ACTOR, NESTED, ORDER, WAIT
@@ -47,6 +49,7 @@ class Orders:
         self._values = values
         self._payloads = PayloadStore(storage)
         self._functions: OrderedDict[str, bytes | None] = OrderedDict()
+        self._environments: dict[tuple[str, ...], dict[str, Any]] = {}
         self.runtime_env: dict[str, Any] = {}
 
     def order(self, workflow: WorkflowState, task: TaskState) -> Order:
@@ -138,8 +141,21 @@ class Orders:
             options.update(loads(pickled.data if pickled.data is not None else self._payloads.get(pickled.hash)))
         return options
 
+    def prepared(self, kept: Mapping[str, str]) -> bool:
+        """These packages of a submitter are in this cluster, or known to be lost."""
+        return tuple(sorted(kept)) in self._environments
+
+    def prepare(self, runtime_env: dict[str, Any], kept: Mapping[str, str]) -> None:
+        """Bring a submitter's packages into this cluster. Blocking; raises nothing: what is lost is left out, and the
+        task that misses it says which module that is."""
+        packages.restore(runtime_env, kept, self._payloads.get)
+        self._environments[tuple(sorted(kept))] = packages.without_lost(runtime_env)
+
     def _environment(self, workflow: WorkflowState) -> dict[str, Any] | None:
         theirs = workflow.driver.get("runtime_env") or {}
+        kept = workflow.driver.get("packages")
+        if kept:
+            theirs = self._environments.get(tuple(sorted(kept)), theirs)
         return None if theirs == self.runtime_env else dict(theirs)
 
 

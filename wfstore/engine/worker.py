@@ -126,7 +126,7 @@ def _run(job: Assignment, inputs: tuple[Any, ...]) -> tuple[Outcome, Any]:
     place = place._replace(started_at=now_us())
     fetch_s = time.perf_counter() - began
     state = None
-    printed = tails.mark()
+    printed = tails.mark(repr(job.key))
     try:
         with REPORTER.watch(job, place), inside_task(*_context(job)):
             if job.actor is None:

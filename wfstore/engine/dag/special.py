@@ -85,7 +85,8 @@ def wait(workflows: Sequence[Any], num_returns: int = 1, timeout: float | None =
     facts = {"num_returns": num_returns}
     if timeout is not None:
         facts["timeout_s"] = _seconds("timeout", timeout, 0)  # type: ignore[assignment]
-    return TaskDef(choose, WorkflowOptions(name="wait"), special=Special(WAIT, facts, older=True)).bind(list(workflows))
+    special = Special(WAIT, facts, older=True)
+    return TaskDef(choose, WorkflowOptions(name="wait"), {"num_cpus": 0}, special).bind(list(workflows))
 
 
 def choose(items: list[Any]) -> tuple[list[Any], list[WorkflowRef]]:
