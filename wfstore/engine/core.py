@@ -76,7 +76,7 @@ class Core(Commits):
         for workflow in self._state.workflows.values():
             self._open_log(workflow.driver if workflow.status in WORKFLOW_ACTIVE else {})
         self._preparing: dict[tuple[str, ...], list[AttemptKey]] = {}
-        self._lingering: dict[str, asyncio.Future[Order]] = {}
+        self._lingering: dict[str, asyncio.Future[Order | None]] = {}
         self._to_submit: deque[AttemptKey] = deque()
         self._pump: asyncio.Task[None] | None = None
         asyncio.get_running_loop().call_soon(self._act, recovered.resumed)
@@ -107,13 +107,14 @@ class Core(Commits):
         return workflow is not None and workflow.actor is not None and key[0] not in self._lingering
 
     async def _linger(self, workflow_id: str) -> Order | None:
-        waiting: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[Order | None] = loop.create_future()
         self._lingering[workflow_id] = waiting
+        timer = loop.call_later(_LINGER_S, _give_up, waiting)
         try:
-            return await asyncio.wait_for(waiting, _LINGER_S)
-        except TimeoutError:
-            return None
+            return await waiting
         finally:
+            timer.cancel()
             del self._lingering[workflow_id]
 
     def _follow(self, key: AttemptKey, events: list[Event]) -> Order | None:
@@ -341,3 +342,8 @@ class Core(Commits):
 
 def _attempt_key(event: Event) -> AttemptKey:
     return event.workflow_id or "", event.run or 0, event.task_id or "", event.attempt or 0
+
+
+def _give_up(waiting: asyncio.Future[Order | None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

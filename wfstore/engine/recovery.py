@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import pyarrow.compute as pc
 
@@ -18,7 +19,7 @@ from wfstore.model.commands import Interrupt, Resume
 from wfstore.model.decide import decide
 from wfstore.model.events import Event
 from wfstore.model.plan import source
-from wfstore.model.state import State, WorkflowState
+from wfstore.model.state import State, TaskState, WorkflowState
 from wfstore.model.statuses import RUNNING, WORKFLOW_ACTIVE
 from wfstore.schema.codec import to_events
 
@@ -37,12 +38,13 @@ class Memory:
     def __init__(self, reader: LogReader) -> None:
         self._reader = reader
         self._warm: OrderedDict[str, int] = OrderedDict()
+        self._weighed: dict[str, tuple[WorkflowState, int, int]] = {}
         self._bytes = 0
 
     def closed(self, state: State, workflow: WorkflowState) -> None:
         """`workflow` has just ended: it is the last to be let go."""
         self._bytes -= self._warm.pop(workflow.workflow_id, 0)
-        self._warm[workflow.workflow_id] = size = _weight(workflow)
+        self._warm[workflow.workflow_id] = size = self._weight(workflow)
         self._bytes += size
         while self._bytes > WARM_BYTES and len(self._warm) > 1:
             workflow_id, size = self._warm.popitem(last=False)
@@ -50,6 +52,7 @@ class Memory:
             old = state.workflows.get(workflow_id)
             if old is not None and old.status not in WORKFLOW_ACTIVE and not old.open_attempts:
                 old.tasks, old.counters, old.cold = {}, {}, True
+                self._weighed.pop(workflow_id, None)
 
     def warm(self, state: State, workflow_id: str) -> None:
         """Read a cold workflow's tasks back."""
@@ -66,6 +69,17 @@ class Memory:
         state.workflows[workflow_id] = again
         self.closed(state, again)
 
+    def _weight(self, workflow: WorkflowState) -> int:
+        """A virtual actor closes after each of its calls: only what came since the last time is weighed."""
+        if workflow.actor is None:
+            return _weight(workflow.tasks.values())
+        known, count, weight = self._weighed.get(workflow.workflow_id, (workflow, 0, 0))
+        if known is not workflow:
+            count = weight = 0
+        weight += _weight(islice(workflow.tasks.values(), count, None))
+        self._weighed[workflow.workflow_id] = workflow, len(workflow.tasks), weight
+        return weight
+
     @staticmethod
     def kept_only_here(workflow: WorkflowState) -> str | None:
         """The task whose output is the workflow's and lies in no file: the manager's memory is its only place."""
@@ -76,13 +90,14 @@ class Memory:
         return None if end.stored or end.caught is not None else end.task_id
 
 
-def _weight(workflow: WorkflowState) -> int:
+def _weight(tasks: Iterable[TaskState]) -> int:
     held = 0
-    for task in workflow.tasks.values():
+    for task in tasks:
+        held += _TASK_BYTES
         for ref in (task.args, task.output, task.caught, task.error):
             if ref is not None and ref.data is not None:
                 held += len(ref.data)
-    return held + _TASK_BYTES * len(workflow.tasks)
+    return held
 
 
 @dataclass(slots=True)
