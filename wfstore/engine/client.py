@@ -36,6 +36,7 @@ class Client:
 
     def __init__(self, handle: Any, namespace: str) -> None:
         self._handle = handle
+        self._waiter: Any = None
         self.namespace = namespace
         facts = host.describe(handle)
         self.storage: str = facts["storage"]
@@ -78,8 +79,10 @@ class Client:
         self._handle = handle if handle is not None else self._handle
         return handle is not None
 
-    def _ref(self, workflow_id: str, task_id: str | None = None, reading: bool = False) -> Any:
-        return self._handle.value.remote(workflow_id, task_id, reading)
+    def _ref(self, workflow_id: str, task_id: str | None = None, reading: bool = False, crowded: bool = False) -> Any:
+        if crowded and self._waiter is None:
+            self._waiter = host.waiter(self.storage, self.namespace)
+        return (self._waiter if crowded else self._handle).value.remote(workflow_id, task_id, reading)
 
     def _take(self, answer: Answer, reading: bool = False, task_id: str | None = None) -> Any:
         if answer.error is None:
@@ -118,8 +121,7 @@ class Client:
     def run_async(self, command: Submit | Resume) -> Any:
         """Return, once the command is in the log, an ObjectRef of the output, good across restarts of the manager."""
         self._announce(command)
-        self.order(command)
-        return self._ref(command.workflow_id)
+        return self._ref(command.workflow_id, crowded=self.order(command))
 
     def _announce(self, command: Submit | Resume) -> None:
         if isinstance(command, Submit):
@@ -127,9 +129,10 @@ class Client:
         else:
             self._log.watch()
 
-    def order(self, command: Command) -> None:
-        """Carry out a command; returns when what it caused is in the log."""
-        self.call("handle", pickle.dumps(command, 5))
+    def order(self, command: Command) -> bool:
+        """Carry out a command; returns when what it caused is in the log: whether many wait in the manager already."""
+        crowded: bool = self.call("handle", pickle.dumps(command, 5))
+        return crowded
 
     def call_actor(self, workflow_id: str, method: Any, wait: bool) -> Any:
         """Call a writing method of a virtual actor (`method`: a node of it). Returns what it returns, or an ObjectRef

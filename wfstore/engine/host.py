@@ -11,6 +11,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from wfstore import errors
 from wfstore.engine.manager import WorkflowManagementActor
+from wfstore.engine.waiter import NAME as WAITER
+from wfstore.engine.waiter import OutputWaiter
 from wfstore.log import resolve_storage
 
 NAME = "WorkflowManagementActor"
@@ -53,6 +55,21 @@ def start(storage: str | None, namespace: str, max_running: int | None, max_pend
         scheduling_strategy=NodeAffinitySchedulingStrategy(context.get_node_id(), soft=False),
     )
     return actor.remote(path, (NAME, namespace), max_running, max_pending, runtime_env)
+
+
+def waiter(storage: str, namespace: str) -> Any:
+    """The actor that waits for outputs by the thousand."""
+    actor = ray.remote(OutputWaiter).options(
+        name=WAITER,
+        namespace=namespace,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=-1,
+        max_concurrency=_MAX_CALLS,
+    )
+    return actor.remote(storage, (NAME, namespace))
 
 
 def describe(handle: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from wfstore.engine.driverlog import Answer as LogLines
 from wfstore.engine.failures import as_rays
 from wfstore.engine.orders import place_of
 from wfstore.engine.recovery import recover
+from wfstore.engine.waiter import MOST_IN_MANAGER, Key, Outbox
 from wfstore.log import now_us, own_lease, remove_lease, write_lease
 from wfstore.model import events as ev
 from wfstore.model.commands import CallActor, Command, Place, RecordStarted, Submit
@@ -60,6 +61,8 @@ class WorkflowManagementActor(Core):
         recovered = recover(storage, self._session, self._describe_self(max_running, max_pending))
         manager = (*name, self._node_id, recovered.writer.epoch)
         super().__init__(storage, recovered, manager, runtime_env)
+        self._outbox = Outbox(self.wait)
+        self._values_awaited = 0
         self._begin(self._keep_lease())
 
     def _describe_self(self, max_running: int | None, max_pending: int | None) -> list[Event]:
@@ -79,10 +82,11 @@ class WorkflowManagementActor(Core):
 
     # -- commands ---------------------------------------------------------------------------------------------------
 
-    async def handle(self, pickled: bytes) -> str | None:
-        """Carry out a command (of wfstore.model, pickled: Ray would take ten times as long over it); returns the
-        workflow's status once everything it caused is durable."""
-        return await self.carry_out(pickle.loads(pickled))
+    async def handle(self, pickled: bytes) -> bool:
+        """Carry out a command (of wfstore.model, pickled: Ray would take ten times as long over it); returns, once
+        everything it caused is durable, whether so many wait here that others had better wait elsewhere."""
+        await self.carry_out(pickle.loads(pickled))
+        return self._values_awaited >= MOST_IN_MANAGER
 
     async def run(self, pickled: bytes) -> Answer:
         """`handle` and `wait` in one call, for a caller that does nothing in between."""
@@ -109,14 +113,12 @@ class WorkflowManagementActor(Core):
         command = Submit(new_id, dag, old.metadata, old.driver, request_id, by, old.timeout_s, workflow_id)
         await self.carry_out(command)
 
-    async def carry_out(self, command: Command) -> str | None:
+    async def carry_out(self, command: Command) -> None:
         workflow_id = command.workflow_id
         self._memory.warm(self._state, workflow_id)
         if isinstance(command, Submit | CallActor):
             self._open_log(command.driver)
         await self._commit(command)
-        workflow = self._state.workflows.get(workflow_id)
-        return None if workflow is None else workflow.status
 
     async def report_started(self, workflow_id: str, run: int, task_id: str, attempt: int, place: Place) -> None:
         """A worker says that a long attempt is under way."""
@@ -158,11 +160,20 @@ class WorkflowManagementActor(Core):
     async def value(self, workflow_id: str, task_id: str | None = None, reading: bool = False) -> Any:
         """As `wait`; the ObjectRef of this call resolves to the value itself, or raises. `reading`: with the errors
         of get_output."""
-        answer = await self.wait(workflow_id, task_id)
+        self._values_awaited += 1
+        try:
+            answer = await self.wait(workflow_id, task_id)
+        finally:
+            self._values_awaited -= 1
         if answer.error is not None:
             error = as_rays(as_read(answer.error, task_id) if reading else answer.error)
             raise error from self._told(workflow_id)
         return Delivered(self._storage, answer)
+
+    async def outputs(self, keys: list[Key], timeout_s: float) -> list[tuple[Key, Answer]]:
+        """Outputs that `engine.waiter` waits for, as soon as there are any; `keys` are new ones."""
+        self._outbox.watch(keys)
+        return await self._outbox.take(timeout_s)
 
     def _told(self, workflow_id: str) -> Exception | None:
         """The error of the task that failed, in words: unpickling the error itself is for its owner's process."""
