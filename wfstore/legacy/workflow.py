@@ -12,6 +12,7 @@ from typing import Any
 
 from wfstore import errors
 from wfstore.engine.actors.handle import get_actor, virtual_actor
+from wfstore.engine.dag.continuation import continuation
 from wfstore.engine.dag.special import sleep, wait, wait_for_event
 from wfstore.engine.dag.step import Workflow, step
 from wfstore.model.statuses import WorkflowStatus
@@ -33,6 +34,7 @@ from wfstore.workflow import (
     get_metadata,
     get_status,
     list_all,
+    virtual_actor_class,
     workflow_context,
 )
 from wfstore.workflow import _api as newer
@@ -52,6 +54,7 @@ __all__ = [
     "WorkflowStatus",
     "cancel",
     "common",
+    "continuation",
     "delete",
     "event_listener",
     "exceptions",
@@ -66,6 +69,7 @@ __all__ = [
     "sleep",
     "step",
     "virtual_actor",
+    "virtual_actor_class",
     "wait",
     "wait_for_event",
     "workflow_context",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from wfstore import errors
@@ -128,7 +128,7 @@ def _slot_free(state: State) -> bool:
 
 
 def _check_queue(state: State, workflow_id: str) -> None:
-    if _slot_free(state) or not state.max_pending:
+    if _slot_free(state) or state.max_pending is None:
         return
     if len(state.queue) >= state.max_pending:
         raise errors.WorkflowQueueFullError(workflow_id)
@@ -147,10 +147,18 @@ def _resume(state: State, command: Resume, now: int) -> list[Event]:
     _check_queue(state, workflow.workflow_id)
     changed = _code_set(workflow, command, now)
     if _slot_free(state):
-        return changed + begin(workflow, now, "resume", command.request_id, command.by)
+        bodies = {event.task_id: event.hash for event in changed}
+        begun = begin(workflow, now, "resume", command.request_id, command.by)
+        return changed + [_with_body(event, bodies) for event in begun] if changed else begun
     draft = draft_for(workflow, now, command.request_id, command.by)
     draft.workflow(ev.WORKFLOW_QUEUED, PENDING)
     return changed + draft.events
+
+
+def _with_body(event: Event, bodies: Mapping[str | None, str | None]) -> Event:
+    """An attempt that begins in the moment in which its task is given another body says so as the later ones do."""
+    new = event.type == ev.ATTEMPT_SUBMITTED and event.task_id in bodies
+    return event._replace(hash=bodies[event.task_id]) if new else event
 
 
 def _code_set(workflow: WorkflowState, command: Resume, now: int) -> list[Event]:

@@ -16,7 +16,7 @@ from wfstore.engine.dag.options import options
 from wfstore.engine.dag.special import sleep, wait, wait_for_event
 from wfstore.engine.dag.step import Workflow, step
 from wfstore.model.statuses import WorkflowStatus
-from wfstore.workflow import common, event_listener, exceptions, workflow_context
+from wfstore.workflow import common, event_listener, exceptions, virtual_actor_class, workflow_context
 from wfstore.workflow._api import (
     cancel,
     delete,
@@ -95,6 +95,7 @@ __all__ = [
     "step",
     "task",
     "virtual_actor",
+    "virtual_actor_class",
     "wait",
     "wait_for_event",
     "workflow_context",
