@@ -5,152 +5,211 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+from tests.model.dags import actor_call, chain, random_dag, random_options, ref
 from wfstore import errors
 from wfstore.model import events as ev
 from wfstore.model.apply import apply
 from wfstore.model.commands import (
+    CallActor,
     Cancel,
     Command,
     Delete,
+    Expire,
+    Fire,
     Interrupt,
     Outcome,
     Place,
     RecordOutcome,
+    RecordRead,
     RecordStarted,
     Resume,
     Submit,
 )
-from wfstore.model.dag import DagSpec, TaskOptions, TaskSpec
+from wfstore.model.dag import ACTOR, TIMER, WAIT, TaskSpec
 from wfstore.model.decide import decide
 from wfstore.model.events import Event
-from wfstore.model.payload import PayloadRef
-from wfstore.model.state import State
+from wfstore.model.state import State, TaskState, WorkflowState
+
+__all__ = ["T0", "Simulation", "actor_call", "chain", "random_dag", "random_history", "ref"]
 
 T0 = 1_700_000_000_000_000
+_WORKFLOWS = ("w0", "w1", "w2", "w3")
+_ACTORS = ("a0", "a1")
 
-
-def ref(text: str = "x") -> PayloadRef:
-    data = text.encode()
-    return PayloadRef(f"{abs(hash(text)):064x}"[-64:], len(data), data)
-
-
-def chain(length: int, **options: object) -> DagSpec:
-    tasks = tuple(
-        TaskSpec("f", "m.f", "00", None, (i - 1,) if i else (), ("argument",) if i else (), (), TaskOptions(**options))  # type: ignore[arg-type]
-        for i in range(length)
-    )
-    return DagSpec(tasks, length - 1)
-
-
-def random_dag(rng: random.Random, most: int = 6) -> DagSpec:
-    tasks: list[TaskSpec] = []
-    for position in range(rng.randint(1, most)):
-        upstream = tuple(sorted(rng.sample(range(position), rng.randint(0, min(position, 3)))))
-        options = TaskOptions(
-            max_retries=rng.choice([0, 0, 1, 3]),
-            catch_exceptions=rng.choice([None, None, True, False]),
-            checkpoint=rng.choice([None, None, None, False, True]),
-            ray_options=rng.choice([{}, {"num_cpus": 2}]),
-        )
-        name = rng.choice(["f", "g", "f_1"])
-        tasks.append(
-            TaskSpec(name, f"m.{name}", "ab", ref("args"), upstream, ("argument",) * len(upstream), (), options)
-        )
-    # What the output does not need would not be in the DAG: tie every loose end to the last task.
-    used = {i for task in tasks for i in task.upstream}
-    loose = tuple(i for i in range(len(tasks) - 1) if i not in used)
-    last = tasks[-1]
-    upstream = tuple(sorted({*last.upstream, *loose}))
-    tasks[-1] = TaskSpec(
-        last.name, last.function, last.function_hash, last.args, upstream, ("argument",) * len(upstream), (),
-        last.options, {"k": 1},
-    )  # fmt: skip
-    return DagSpec(tuple(tasks), len(tasks) - 1)
+AttemptKey = tuple[str, int, str, int]
 
 
 @dataclass
 class Simulation:
-    """Commands go in, the log grows, the state follows."""
+    """Commands go in, the log grows, the state follows.
+
+    alarms: what the manager has to do at a time, as the events said it; choices: attempts at waits that have chosen
+    """
 
     rng: random.Random = field(default_factory=lambda: random.Random(0))
     state: State = field(default_factory=State)
     log: list[Event] = field(default_factory=list)
     now: int = T0
     submitted: int = 0
+    alarms: list[tuple[int, Fire | Expire]] = field(default_factory=list)
+    choices: set[AttemptKey] = field(default_factory=set)
+    done: list[Command] = field(default_factory=list)
 
     def do(self, command: Command) -> list[Event]:
         self.now += self.rng.randint(1, 5_000_000)
         events = decide(self.state, command, self.now)
         for event in events:
             self.append(event)
+        if events:
+            self.done.append(command)
         return events
 
     def append(self, event: Event) -> None:
         event = event._replace(seq=len(self.log) + 1, epoch=1)
         self.log.append(event)
         apply(self.state, event)
+        key = (event.workflow_id or "", event.run or 0, event.task_id or "", event.attempt or 0)
+        if event.type == ev.WAIT_DECIDED:
+            self.choices.add(key)
+        elif event.type in (ev.TIMER_STARTED, ev.ATTEMPT_RETRY_SCHEDULED):
+            due_at = event.attribute("due_at")
+            if due_at is not None:
+                self.alarms.append((due_at, Fire(*key)))
+        elif event.type == ev.WORKFLOW_STARTED:
+            deadline_at = event.attribute("deadline_at")
+            if deadline_at is not None:
+                self.alarms.append((deadline_at, Expire(*key[:2])))
+        elif event.type == ev.WORKFLOW_DELETED:
+            self.done = [command for command in self.done if command.workflow_id != event.workflow_id]
 
-    def open_attempts(self) -> list[tuple[str, int, str, int]]:
+    def open_attempts(self) -> list[AttemptKey]:
         return [
             (workflow.workflow_id, task.open_run or 0, task.task_id, task.open_attempt)
             for workflow in self.state.workflows.values()
             for task in workflow.open_attempts.values()
         ]
 
+    def reportable(self) -> list[AttemptKey]:
+        """Attempts that a worker or a listener may report about now."""
+
+        def may(key: AttemptKey) -> bool:
+            task = self.state.workflows[key[0]].tasks[key[2]]
+            return task.type != TIMER and (task.type != WAIT or key in self.choices)
+
+        return [key for key in self.open_attempts() if may(key)]
+
+    def ring(self, until: int | None = None) -> list[Event]:
+        """Do what is due by `until` (default: now), in the order in which it is due."""
+        self.now = max(self.now, until or 0)
+        due = sorted((alarm for alarm in self.alarms if alarm[0] <= self.now), key=lambda alarm: alarm[0])
+        self.alarms = [alarm for alarm in self.alarms if alarm[0] > self.now]
+        return [event for _, command in due for event in self.do(command)]
+
+    def crash(self) -> list[Event]:
+        """The manager is gone with all its attempts and alarms; the next one says so."""
+        self.alarms.clear()
+        active = [w.workflow_id for w in self.state.workflows.values() if w.status in ("RUNNING", "PENDING")]
+        left = [w.workflow_id for w in self.state.workflows.values() if w.open_attempts]
+        return [event for workflow_id in dict.fromkeys([*active, *left]) for event in self.do(Interrupt(workflow_id))]
+
     def place(self) -> Place:
         return Place(self.now + self.rng.randint(0, 1000), "node", 7, "ray")
 
-    def outcome(self, checkpoint: bool = True) -> Outcome:
+    def outcome(self, workflow: WorkflowState, task: TaskState) -> Outcome:
         rng = self.rng
         ended = self.now + rng.randint(1000, 10_000)
         place = self.place() if rng.random() < 0.9 else None
         roll = rng.random()
+        state = ref(f"state {len(self.log)}") if task.type == ACTOR else None
         if roll < 0.6:
-            return Outcome(True, ended, place, ref(rng.choice("abc")), checkpoint, "'a'")
+            kept = task.options.checkpoint is not False
+            return Outcome(True, ended, place, ref(rng.choice("abc")), kept, "'a'", state=state)
         if roll < 0.75:
-            return Outcome(True, ended, place, continuation=random_dag(rng, 3))
-        kind = rng.choice(["app", "app", "system", "oom", "serialization"])
+            more = random_dag(rng, 3, left_over(workflow, task), task.type == ACTOR)
+            return Outcome(True, ended, place, continuation=more, state=state)
+        kind = rng.choice(["app", "app", "system", "oom", "serialization", "timeout", "lost"])
+        retryable = rng.random() < 0.5
         return Outcome(
-            False,
-            ended,
-            place,
-            kind=kind,
-            retryable=rng.random() < 0.5,
-            error_type="E",
-            error_message="m",
-            error=ref("e"),
+            False, ended, place, kind=kind, retryable=retryable, error_type="E", error_message="m", error=ref("e")
         )
 
     def step(self) -> list[Event]:
-        """One random command; refused ones change nothing."""
+        """Something random happens; commands that are refused change nothing."""
+        roll = self.rng.random()
         try:
-            return self.do(self._random())
+            if roll < 0.08:
+                return self.ring()
+            return self.crash() if roll < 0.10 else self.do(self._random())
         except errors.WfstoreError:
             return []
 
+    def duplicate(self) -> Command | None:
+        """A command that had its effect in this life of its workflow, and may be given again by a retry."""
+        again = [c for c in self.done if isinstance(c, _ONCE) or getattr(c, "request_id", None) is not None]
+        return self.rng.choice(again) if again else None
+
     def _random(self) -> Command:
         rng = self.rng
-        attempts = self.open_attempts()
-        ids = [f"w{i}" for i in range(4)]
+        attempts = self.reportable()
         roll = rng.random()
-        if attempts and roll < 0.70:
+        if attempts and roll < 0.72:
             workflow_id, run, task_id, attempt = rng.choice(attempts)
-            task = self.state.workflows[workflow_id].tasks[task_id]
             if rng.random() < 0.2:
                 return RecordStarted(workflow_id, run, task_id, attempt, self.place())
-            outcome = self.outcome(task.options.checkpoint is not False)
-            return RecordOutcome(workflow_id, run, task_id, attempt, outcome)
-        choice = rng.choice(["submit", "submit", "submit", "resume", "resume", "cancel", "delete", "interrupt"])
-        workflow_id = rng.choice(ids)
+            workflow = self.state.workflows[workflow_id]
+            return RecordOutcome(workflow_id, run, task_id, attempt, self.outcome(workflow, workflow.tasks[task_id]))
+        if roll < 0.76 and (again := self.duplicate()) is not None:
+            return again
+        return self._asked()
+
+    def _asked(self) -> Command:
+        """What a user may ask for."""
+        rng = self.rng
+        self.submitted += 1
+        request = f"r{self.submitted}"
+        choice = rng.choice(["submit"] * 4 + ["actor"] * 3 + ["resume"] * 3 + ["cancel", "delete"])
+        workflow_id = rng.choice(_WORKFLOWS + _ACTORS)
         if choice == "submit":
-            self.submitted += 1
             metadata = rng.choice([None, {}, {"name": "named", "n": self.submitted}])
-            return Submit(workflow_id, random_dag(rng), metadata, {}, f"r{self.submitted}")
+            timeout_s = rng.choice([None, None, 25.0])
+            return Submit(rng.choice(_WORKFLOWS), random_dag(rng), metadata, {}, request, timeout_s=timeout_s)
+        if choice == "actor":
+            return self._actor(rng.choice(_ACTORS), request)
         if choice == "resume":
-            return Resume(workflow_id)
-        if choice == "interrupt":
-            return Interrupt(workflow_id)
-        return Cancel(workflow_id) if choice == "cancel" else Delete(workflow_id)
+            return Resume(workflow_id, request, functions=rng.choice([(), (("ab", "cd"),)]))
+        return Cancel(workflow_id, request) if choice == "cancel" else Delete(workflow_id, request)
+
+    def _actor(self, workflow_id: str, request: str) -> Command:
+        rng = self.rng
+        if workflow_id not in self.state.workflows or rng.random() < 0.1:
+            return Submit(workflow_id, actor_call("__init__"), None, {}, request, actor=("m.Counter", "ab"))
+        if rng.random() < 0.1:
+            return RecordRead(workflow_id, "value", self.now, 0.1, "job")
+        before = [TaskSpec("f", "m.f", "ab", options=random_options(rng))] if rng.random() < 0.3 else []
+        retries = rng.choice([0, 1])
+        caught = rng.choice([None, None, True])
+        return CallActor(
+            workflow_id, actor_call("incr", *before, max_retries=retries, catch_exceptions=caught), {}, request
+        )
+
+
+#: Commands that name the one thing that they end, so that they need no request id.
+_ONCE = (Fire, Expire, RecordStarted, RecordOutcome)
+
+
+def left_over(workflow: WorkflowState, task: TaskState) -> list[str]:
+    """Tasks that `task` may refer to: those that a wait before it has given it as remaining ones."""
+    found: dict[str, None] = {}
+    seen: set[str] = set()
+    walk = [task]
+    while walk:
+        above = walk.pop()
+        if above.type == WAIT:
+            found.update(dict.fromkeys(above.upstream))
+        names = [*above.upstream, *([above.creator] if above.creator else [])]
+        walk += [workflow.tasks[name] for name in names if name not in seen]
+        seen.update(names)
+    return list(found)
 
 
 def random_history(seed: int, steps: int) -> Simulation:

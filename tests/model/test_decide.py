@@ -6,14 +6,14 @@ import queue
 
 import pytest
 
-from tests.model.histories import Simulation, chain, ref
+from tests.model.driving import BAD, OK, dag, end, fire, plain, start, status, statuses, wait
+from tests.model.histories import Simulation, chain
 from wfstore import errors
 from wfstore.model import events as ev
 from wfstore.model.commands import (
     Cancel,
     Delete,
     Interrupt,
-    Outcome,
     Place,
     RecordOutcome,
     RecordStarted,
@@ -22,29 +22,6 @@ from wfstore.model.commands import (
 )
 from wfstore.model.dag import DagSpec, TaskOptions, TaskSpec
 from wfstore.model.events import Event
-
-OK = Outcome(True, 5, Place(3, "n", 1, "r"), ref("v"))
-BAD = Outcome(False, 5, Place(3), kind="app", error_type="ValueError", error_message="no", error=ref("e"))
-
-
-def start(dag: DagSpec, **kwargs: object) -> Simulation:
-    simulation = Simulation()
-    simulation.do(Submit("w", dag, **kwargs))  # type: ignore[arg-type]
-    return simulation
-
-
-def end(simulation: Simulation, task_id: str, outcome: Outcome = OK) -> list[str]:
-    task = simulation.state.workflows["w"].tasks[task_id]
-    events = simulation.do(RecordOutcome("w", task.open_run or 0, task_id, task.open_attempt, outcome))
-    return [event.type for event in events]
-
-
-def statuses(simulation: Simulation) -> dict[str, str]:
-    return {task.task_id: task.status for task in simulation.state.workflows["w"].tasks.values()}
-
-
-def status(simulation: Simulation) -> str:
-    return simulation.state.workflows["w"].status
 
 
 def diamond(**options: object) -> DagSpec:
@@ -285,6 +262,63 @@ def test_delete_frees_the_id_and_runs_number_on() -> None:
         simulation.do(Delete("w", request_id="e"))
     events = simulation.do(Submit("w", chain(1)))
     assert {event.run for event in events if event.type == ev.WORKFLOW_STARTED} == {2}
+
+
+def test_a_deletion_that_is_repeated_spares_the_next_life() -> None:
+    simulation = start(chain(1))
+    end(simulation, "f")
+    simulation.do(Delete("w", request_id="d"))
+    simulation.do(Submit("w", chain(1)))
+    end(simulation, "f")
+    assert simulation.do(Delete("w", request_id="d")) == []
+    assert status(simulation) == "SUCCESSFUL"
+
+
+def test_a_submission_that_is_repeated_sets_its_metadata_once() -> None:
+    simulation = start(chain(1))
+    end(simulation, "f")
+    first = Submit("w", chain(1), {"k": 1}, request_id="first")
+    assert [event.type for event in simulation.do(first)] == [ev.WORKFLOW_METADATA_SET]
+    simulation.do(Submit("w", chain(1), {"k": 2}, request_id="second"))
+    assert simulation.do(first) == []
+    assert simulation.state.workflows["w"].metadata == {"k": 2}
+
+
+def test_one_that_ends_as_soon_as_it_is_admitted_gives_its_slot_to_the_next() -> None:
+    """Its output was made while it was FAILED, by an attempt that went on."""
+    simulation = Simulation()
+    simulation.append(Event(ts=1, type=ev.CONFIG_SET, attributes='{"max_running_workflows":1}'))
+    simulation.do(Submit("w", dag(plain("b", max_retries=0), wait(0, timeout_s=5.0))))
+    end(simulation, "b", BAD)
+    fire(simulation, "wait")
+    simulation.do(Submit("v", chain(1)))
+    simulation.do(Resume("w"))
+    simulation.do(Submit("u", chain(1)))
+    end(simulation, "wait")
+    assert [simulation.state.workflows[name].status for name in "wvu"] == ["PENDING", "RUNNING", "PENDING"]
+    simulation.do(RecordOutcome("v", 1, "f", 1, OK))
+    assert [simulation.state.workflows[name].status for name in "wvu"] == ["SUCCESSFUL", "SUCCESSFUL", "RUNNING"]
+
+
+def test_new_code_is_for_what_has_not_succeeded() -> None:
+    simulation = start(DagSpec((plain("a"), plain("b", 0), plain("c", 1, max_retries=0)), 2))
+    end(simulation, "a")
+    end(simulation, "b", OK._replace(output=None, continuation=dag(plain("d"))))
+    end(simulation, "d")
+    end(simulation, "c", BAD)
+    events = simulation.do(Resume("w", functions=(("h", "new"), ("other", "newer"))))
+    assert [(e.task_id, e.hash) for e in events if e.type == ev.TASK_CODE_SET] == [("c", "new")]
+    assert [(e.task_id, e.hash) for e in events if e.type == ev.ATTEMPT_SUBMITTED] == [("c", "new")]
+
+
+def test_a_dead_worker_below_a_caught_error_changes_nothing() -> None:
+    below = DagSpec((plain("x", max_retries=0), plain("y", max_retries=0), plain("z", 0, 1)), 2)
+    simulation = start(chain(2, catch_exceptions=True))
+    end(simulation, "f", OK._replace(output=None, continuation=dag(plain("g"))))
+    end(simulation, "g", OK._replace(output=None, continuation=below))
+    end(simulation, "x", BAD)
+    assert end(simulation, "y", BAD._replace(kind="system"))[-1] == ev.ATTEMPT_FAILED
+    assert status(simulation) == "RUNNING"
 
 
 @pytest.mark.parametrize("command", [Cancel("x"), Delete("x"), Interrupt("x")])

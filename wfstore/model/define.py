@@ -112,6 +112,9 @@ def define(
     for position, given in enumerate(dag.tasks):
         is_output = position == dag.output
         options = effective(given.options, parent, is_output)
+        if given.type == ACTOR and options.checkpoint is False:
+            # Its state is committed: a method cannot run again, only because somebody needs its output once more.
+            options = options._replace(checkpoint=None)
         spec = given if options is given.options else given._replace(options=options)
         upstream = [specs[i][0] if isinstance(i, int) else names.check(i) for i in spec.upstream]
         if spec.type == ACTOR and after is not None:

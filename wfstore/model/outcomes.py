@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 
 from wfstore.model import events as ev
 from wfstore.model.commands import Outcome, Place
@@ -80,14 +79,17 @@ def _success(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Ou
             **where(outcome.output, outcome.stored),
         )
     )
+    attempt = {"run": task.open_run, "attempt": task.open_attempt}
     if outcome.state is not None:
-        draft.task(ev.ACTOR_STATE_COMMITTED, task.task_id, None, attempt=task.open_attempt, **where(outcome.state))
+        draft.task(ev.ACTOR_STATE_COMMITTED, task.task_id, None, **attempt, **where(outcome.state))
     if task.type in _SAYS_MORE:
-        draft.task(_SAYS_MORE[task.type], task.task_id, None, attempt=task.open_attempt)
+        draft.task(_SAYS_MORE[task.type], task.task_id, None, **attempt)
     if outcome.continuation is not None:
         _continue(draft, workflow, task, outcome)
-    elif workflow.status == RUNNING:
-        _release(draft, workflow, task, task, outcome)
+        return
+    _end_calls(draft, workflow, task)
+    if workflow.status == RUNNING:
+        _release(draft, workflow, task, outcome)
 
 
 def _continue(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Outcome) -> None:
@@ -101,18 +103,11 @@ def _continue(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: O
         submit_ready(draft, workflow, specs)
 
 
-def _release(draft: Draft, workflow: WorkflowState, task: TaskState, ended: TaskState, outcome: Outcome) -> None:
-    """`task` has its value: those for whom it was the last one missing start; the workflow may have its output.
-
-    ended: whose attempt this is: `task`, or the one below it whose error it caught.
-    """
+def _release(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Outcome) -> None:
+    """`task` has its value: those for whom it was the last one missing start; the workflow may have its output."""
     root = workflow.tasks[task.root]
     if root.resolved:
         return  # known since its error was caught: nobody waits for this any more
-    for done in _stands_for(workflow, task):
-        if done.type == ACTOR:
-            facts = {"method": done.facts.get("method")}
-            draft.task(ev.ACTOR_CALL_SUCCEEDED, done.task_id, None, name=done.name, kind="writer", attributes=facts)
     for task_id in root.downstream:
         dependent = workflow.tasks[task_id]
         if dependent.waiting == 1 and dependent.status == PENDING and dependent.open_run is None:
@@ -121,16 +116,18 @@ def _release(draft: Draft, workflow: WorkflowState, task: TaskState, ended: Task
         _choose(draft, workflow, workflow.tasks[task_id], root)
     if root.task_id == workflow.output_task:
         caught = outcome.error if not outcome.ok else None
-        end_waits(draft, workflow, ended)
+        end_waits(draft, workflow)
         finish(draft, task.task_id, caught or outcome.output, outcome.stored or caught is not None)
 
 
-def _stands_for(workflow: WorkflowState, task: TaskState) -> Iterator[TaskState]:
-    """`task`, and those whose continuation it ends, up to its root."""
-    yield task
-    while task.task_id != task.root and task.creator is not None:
-        task = workflow.tasks[task.creator]
-        yield task
+def _end_calls(draft: Draft, workflow: WorkflowState, task: TaskState) -> None:
+    """Methods of a virtual actor that have ended with `task`: itself, and those whose continuation it ends."""
+    done: TaskState | None = None if workflow.actor is None or workflow.tasks[task.root].resolved else task
+    while done is not None:
+        if done.type == ACTOR:
+            facts = {"method": done.facts.get("method")}
+            draft.task(ev.ACTOR_CALL_SUCCEEDED, done.task_id, None, name=done.name, kind="writer", attributes=facts)
+        done = None if done.task_id == done.root or done.creator is None else workflow.tasks[done.creator]
 
 
 def _submit_or_schedule(draft: Draft, task: TaskState) -> None:
@@ -182,7 +179,7 @@ def _failure(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Ou
         **where(outcome.error),
     )
     draft.events.append(failed)
-    if workflow.status != RUNNING or _below_caught(workflow, task):
+    if workflow.status != RUNNING or not _needed(workflow, task):
         return
     if outcome.kind == "lost":
         submit_again(draft, workflow, task, task.attempt + 1)
@@ -224,21 +221,35 @@ def _retry(draft: Draft, workflow: WorkflowState, task: TaskState) -> None:
     schedule(draft, task.task_id, attempt, draft.now + micros(delay_s))
 
 
-def _below_caught(workflow: WorkflowState, task: TaskState) -> bool:
-    """What is below a caught error is not needed any more."""
-    creator = task.creator
-    while creator is not None:
-        above = workflow.tasks[creator]
-        if above.status == CAUGHT:
+def _needed(workflow: WorkflowState, task: TaskState) -> bool:
+    """The output of the workflow still depends on `task`: not so below a caught error, or when no wait chose it."""
+    seen = {task.root}
+    walk = [workflow.tasks[task.root]]
+    while walk:
+        root = walk.pop()
+        if root.resolved:
+            continue
+        if root.task_id == workflow.output_task:
             return True
-        creator = above.creator
+        after = [*root.downstream, *(name for name in root.waited_by if _may_choose(workflow, name, root))]
+        above = {workflow.tasks[task_id].root for task_id in after} - seen
+        seen |= above
+        walk += [workflow.tasks[task_id] for task_id in above]
     return False
 
 
+def _may_choose(workflow: WorkflowState, wait_id: str, root: TaskState) -> bool:
+    wait = workflow.tasks[wait_id]
+    if wait.split is None:
+        return True
+    return any(workflow.tasks[wait.upstream[position]].root == root.task_id for position in wait.split)
+
+
 def _catcher(workflow: WorkflowState, task: TaskState) -> TaskState | None:
-    """The nearest task that asked to catch: the failed one, or one of those whose continuation made it."""
+    """The nearest task that asked to catch and has no value yet: the failed one, or one of those whose continuation
+    made it."""
     candidate: TaskState | None = task
-    while candidate is not None and not candidate.options.catch_exceptions:
+    while candidate is not None and (not candidate.options.catch_exceptions or workflow.tasks[candidate.root].resolved):
         candidate = None if candidate.creator is None else workflow.tasks[candidate.creator]
     return candidate
 
@@ -264,4 +275,5 @@ def _catch(draft: Draft, workflow: WorkflowState, catcher: TaskState, task: Task
                 draft.task(ev.TASK_SKIPPED, made.task_id, SKIPPED)
         elif made.type in _ENDS_WITH_CATCHER:
             draft.drop_attempt(made, "canceled")
-    _release(draft, workflow, catcher, task, outcome._replace(output=None))
+    _end_calls(draft, workflow, catcher)
+    _release(draft, workflow, catcher, outcome._replace(output=None))

@@ -222,10 +222,12 @@ def split_open(draft: Draft, wait: TaskState, lacking: Collection[str], over: bo
     split(draft, wait.task_id, wait.open_attempt, wait, wait.upstream, lacking, over, wait.open_run)
 
 
-def end_waits(draft: Draft, workflow: WorkflowState, ended: TaskState | None = None) -> None:
-    """Timers, listeners and waits that nobody needs any more. `ended`: whose end is among the events already."""
-    for task in list(workflow.open_attempts.values()):
-        if task is not ended and task.type in (TIMER, EVENT, WAIT):
+def end_waits(draft: Draft, workflow: WorkflowState) -> None:
+    """End the timers, listeners and waits that nobody needs any more."""
+    waits = [task for task in workflow.open_attempts.values() if task.type in (TIMER, EVENT, WAIT)]
+    ended = {event.task_id for event in draft.events if event.type in (ev.ATTEMPT_SUCCEEDED, ev.ATTEMPT_FAILED)}
+    for task in waits:
+        if task.task_id not in ended:
             draft.drop_attempt(task, "canceled")
 
 

@@ -82,6 +82,8 @@ def task_row(workflow: WorkflowState, task: TaskState) -> dict[str, Any]:
         "error_type": task.error_type,
         "error_message": task.error_message,
         "metadata": json.dumps(dict(task.metadata), separators=(",", ":"), ensure_ascii=False),
+        "type": task.type,
+        "due_at": moment(task.due_at if task.retry_at is None else task.retry_at),
     }
 
 
