@@ -177,7 +177,7 @@ class ListenerAttempt:
     def _call(self) -> Any:
         job = self._job
         # Not `inside_task`, which looks through all attempts of the process at each end.
-        _context.set(TaskContext(job.workflow_id, job.task_id, job.attempt))
+        _context.set(TaskContext(*worker._context(job)))
         self.place = self._place()
         self._started(self)
         return getattr(self._class(), _METHODS[job.type])(*self._args, **self._kwargs)

@@ -25,7 +25,7 @@ import ray
 from wfstore.engine import worker
 from wfstore.engine.assignment import Assignment, dump_outcome
 from wfstore.engine.listeners.attempt import ListenerAttempt
-from wfstore.engine.listeners.kinds import BLOCKING, COOPERATIVE, LONG_S, UNKNOWN, Kind
+from wfstore.engine.listeners.kinds import COOPERATIVE, LONG_S, UNKNOWN, Kind
 from wfstore.engine.listeners.loops import Lane
 from wfstore.model.commands import Place
 
@@ -223,17 +223,25 @@ class ListenerHost:
         if on_time:
             for lane in list(self._lanes):
                 self._inspect(lane)
-        changed = [kind for kind in self._kinds.values() if kind.judge(time.monotonic(), on_time)]
-        for kind in changed:
-            logger.info("listeners of %s are %s", kind.name, kind.verdict)
-        if any(kind.verdict == BLOCKING for kind in changed):
-            self._retire()
-        if changed:
+        if self._judge(on_time):
             self._advance()
         if self._attempts or any(lane.attempts for lane in self._lanes):
             self._look_again(self._loop.time())
         else:
             self._next_look = None
+
+    def _judge(self, on_time: bool) -> bool:
+        """True when something is known now of a class that was not before."""
+        now, changed = time.monotonic(), False
+        for kind in self._kinds.values():
+            before = kind.verdict
+            if not kind.judge(now, on_time):
+                continue
+            changed = True
+            logger.info("listeners of %s are %s", kind.name, kind.verdict)
+            if before == COOPERATIVE:
+                self._retire()
+        return changed
 
     def _tell_starts(self) -> None:
         while self._just_started:
