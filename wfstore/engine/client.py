@@ -16,6 +16,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError,
 from wfstore import errors
 from wfstore.engine import host, packages
 from wfstore.engine.answers import Answer, as_read, fetch
+from wfstore.engine.channel import SERVED, Channel, ChannelLostError, path_for
 from wfstore.engine.context import current_task
 from wfstore.engine.dag.build import build
 from wfstore.engine.dag.functions import dump_function, find_function
@@ -37,6 +38,8 @@ class Client:
     def __init__(self, handle: Any, namespace: str) -> None:
         self._handle = handle
         self._waiter: Any = None
+        path = path_for(host.NAME, namespace)
+        self._channel = None if path is None else Channel(path)
         self.namespace = namespace
         facts = host.describe(handle)
         self.storage: str = facts["storage"]
@@ -58,6 +61,11 @@ class Client:
 
         Every method is idempotent, or carries the request id that makes it so.
         """
+        if self._channel is not None and method in SERVED:
+            try:
+                return self._channel.call(method, *args)
+            except ChannelLostError:
+                pass  # by Ray, then: the manager may be on its way back
         deadline = time.monotonic() + _RETRY_FOR_S
         while True:
             try:

@@ -90,9 +90,9 @@ class Commits(ABC):
             caused = decide(self._state, command, now)
             return caused, pack(caused)
         except (TypeError, ValueError) as error:
-            if isinstance(error, errors.WfstoreError):
-                raise
             if not isinstance(command, RecordOutcome):
+                if isinstance(error, errors.WfstoreError):
+                    raise
                 raise errors.InvalidCommandError(str(error)) from error
             outcome = failed(error, "serialization")
         caused = decide(self._state, replace(command, outcome=outcome), now)

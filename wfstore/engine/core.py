@@ -88,6 +88,12 @@ class Core(Commits):
         end = Ended(key, load_outcome(outcome))
         self._hold(end)
         events, commit = self._stage([RecordOutcome(*key, end.outcome)])
+        held = self._executor.take(key)
+        if held is not None:  # it does not hang on this outcome: nobody has to wait for the disk
+            self._executor.hand_over(key, held)
+            if commit is not None:
+                commit.add_done_callback(partial(self._committed, events))
+            return held.assignment.dumps()
         if commit is not None:
             await self._committing(commit)
         following = self._follow(key, events) if self._executor.runs(key) else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,10 @@ from wfstore.model.commands import Outcome
 
 # By reference: Ray pickles a decorated function by value, with all that its module holds.
 _run_attempt = ray.remote(num_returns=2, max_retries=0)(attempt)
+
+#: Ray tasks of one kind at a time, on a small cluster; four for each CPU on a large one.
+LEAST_WINDOW = 16
+WINDOW_PER_CPU = 4
 
 AttemptKey = tuple[str, int, str, int]
 
@@ -41,6 +45,12 @@ class Order:
     def key(self) -> AttemptKey:
         return self.assignment.key
 
+    @property
+    def kind(self) -> str | None:
+        """Attempts of one kind may follow one another on a worker; None: this one follows nobody."""
+        plain = not self.options and not self.inputs and not self.runtime_env
+        return self.name if plain else None
+
 
 class Executor(Protocol):
     """Runs attempts and reports each one's end once, unless it was canceled."""
@@ -52,6 +62,8 @@ class Executor(Protocol):
     def runs(self, key: AttemptKey) -> bool: ...
 
     def hand_over(self, key: AttemptKey, order: Order | None) -> None: ...
+
+    def take(self, key: AttemptKey) -> Order | None: ...
 
 
 class Ended(NamedTuple):
@@ -65,6 +77,10 @@ class Ended(NamedTuple):
 class TaskExecutor:
     """Attempts as Ray tasks owned by the manager's process.
 
+    Of each kind at most `window` are Ray tasks at a time; the others are held here, for workers that have just ended
+    one of that kind (`take`), which costs a fraction of a Ray task. Ray sees enough of them waiting to keep every
+    worker busy, and to know that more nodes are wanted.
+
     `on_ended(ends)` is called on the loop with whatever ended since the last call: one call for many ends.
     """
 
@@ -75,9 +91,38 @@ class TaskExecutor:
         self._ended: deque[tuple[_Lease, Any]] = deque()
         self._wake_up = threading.Lock()
         self._tasks: dict[tuple[str, str], Any] = {}
+        self._in_ray: Counter[str] = Counter()
+        self._held: dict[str, deque[Order]] = {}
+        self._held_keys: set[AttemptKey] = set()
+        self.window = LEAST_WINDOW
 
     def submit(self, order: Order) -> None:
-        lease = self._running[order.key] = _Lease(order.key)
+        kind = order.kind
+        if kind is not None and self._in_ray[kind] >= self.window:
+            self._held.setdefault(kind, deque()).append(order)
+            self._held_keys.add(order.key)
+        else:
+            self._start(order, kind)
+
+    def take(self, key: AttemptKey) -> Order | None:
+        """A held attempt for the worker that has ended `key`, to be handed over to it."""
+        lease = self._running.get(key)
+        return None if lease is None or lease.kind is None else self._next(lease.kind)
+
+    def _next(self, kind: str) -> Order | None:
+        held = self._held.get(kind)
+        while held:
+            order = held.popleft()
+            if order.key in self._held_keys:  # else canceled
+                self._held_keys.discard(order.key)
+                return order
+        self._held.pop(kind, None)
+        return None
+
+    def _start(self, order: Order, kind: str | None) -> None:
+        lease = self._running[order.key] = _Lease(order.key, kind)
+        if kind is not None:
+            self._in_ray[kind] += 1
         try:
             task = self._ray_task(order)
             lease.outcome, lease.value = task.remote(order.assignment.dumps(), *order.inputs)
@@ -88,13 +133,14 @@ class TaskExecutor:
         lease.outcome.future().add_done_callback(partial(self._take_in, lease))
 
     def cancel(self, key: AttemptKey) -> None:
+        self._held_keys.discard(key)
         lease = self._running.pop(key, None)
         if lease is not None and lease.outcome is not None:
             ray.cancel(lease.outcome, force=True)
 
     def runs(self, key: AttemptKey) -> bool:
         """Somebody will report about this attempt."""
-        return key in self._running
+        return key in self._running or key in self._held_keys
 
     def hand_over(self, key: AttemptKey, order: Order | None) -> None:
         """The worker that ran `key` has reported it by a call, and runs `order` from here on; None: nothing more."""
@@ -129,6 +175,11 @@ class TaskExecutor:
         ends = []
         while self._ended:
             lease, done = self._ended.popleft()
+            if lease.kind is not None:
+                self._in_ray[lease.kind] -= 1
+                order = self._next(lease.kind)
+                if order is not None:
+                    self._start(order, lease.kind)
             if lease.key is None or self._running.pop(lease.key, None) is None:
                 continue  # reported before, or canceled
             outcome = _outcome(done)
@@ -140,9 +191,10 @@ class TaskExecutor:
 
 @dataclass(slots=True)
 class _Lease:
-    """One Ray task: the attempt that it runs now, and its two results."""
+    """One Ray task: the attempt that it runs now, its kind, and its two results."""
 
     key: AttemptKey | None
+    kind: str | None = None
     outcome: Any = None
     value: Any = None
 

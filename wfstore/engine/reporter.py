@@ -6,6 +6,7 @@ never costs a call; its start arrives with its outcome.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -16,47 +17,67 @@ from typing import Any
 import ray
 
 from wfstore.engine.assignment import Assignment
+from wfstore.engine.channel import Channel, ChannelLostError, path_for
 from wfstore.model.commands import Place
 
 REPORT_AFTER_S = 0.1
+_LOOK_EVERY_S = 0.05
+_PARK_AFTER_S = 1.0
+_PARKED_S = 60.0
 
 
 class StartReporter:
-    """Watches the attempt that runs now, if any."""
+    """Watches the attempt that runs now, if any.
+
+    While attempts come and go the thread looks every `_LOOK_EVERY_S`: waking it for each would cost more than a short
+    attempt does. It is parked only after `_PARK_AFTER_S` without one.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Condition()
         self._current: tuple[Assignment, Place, float] | None = None
+        self._reported: Assignment | None = None
         self._thread: threading.Thread | None = None
+        self._parked = False
 
     @contextmanager
     def watch(self, job: Assignment, place: Place) -> Iterator[None]:
         """Report the start of `job` if the block is still running after `REPORT_AFTER_S`."""
-        with self._lock:
-            self._current = (job, place, time.monotonic() + REPORT_AFTER_S)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="wfstore-start-reporter", daemon=True)
-                self._thread.start()
-            self._lock.notify()
+        self._current = (job, place, time.monotonic() + REPORT_AFTER_S)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="wfstore-start-reporter", daemon=True)
+            self._thread.start()
+        elif self._parked:
+            with self._lock:
+                self._lock.notify()
         try:
             yield
         finally:
-            with self._lock:
-                self._current = None
+            self._current = None
 
     def _run(self) -> None:
+        last = time.monotonic()
         while True:
-            with self._lock:
-                while self._current is None:
-                    self._lock.wait()
-                job, place, due = self._current
-                remaining = due - time.monotonic()
-                if remaining <= 0:
-                    self._current = None
-            if remaining > 0:
-                time.sleep(remaining)
-            else:
-                self._report(job, place)
+            watched = self._current
+            now = time.monotonic()
+            if watched is not None:
+                last = now
+                job, place, due = watched
+                if now >= due and job is not self._reported:
+                    self._reported = job
+                    self._report(job, place)
+            elif now - last > _PARK_AFTER_S:
+                self._park()
+                last = time.monotonic()
+            time.sleep(_LOOK_EVERY_S)
+
+    def _park(self) -> None:
+        with self._lock:
+            self._parked = True
+            # Looked at once more: an attempt that began before the flag was up has woken nobody.
+            while self._current is None:
+                self._lock.wait(_PARKED_S)
+            self._parked = False
 
     @staticmethod
     def _report(job: Assignment, place: Place) -> None:
@@ -75,11 +96,31 @@ def _manager(manager: tuple[str, str, str, int]) -> Any:
     return ray.get_actor(manager[0], manager[1])
 
 
+@lru_cache(maxsize=4)
+def _channel(manager: tuple[str, str]) -> Channel | None:
+    path = path_for(*manager)
+    return None if path is None or not os.path.exists(path) else Channel(path)
+
+
+def reports_quickly(job: Assignment) -> bool:
+    """The manager is on this node: reporting by a call costs less than ending the Ray task does."""
+    return _channel(job.manager[:2]) is not None
+
+
 def exchange(job: Assignment, outcome: bytes) -> bytes | None:
     """Report how `job` ended; the next assignment for this worker, if there is one.
 
-    Not by ``ray.get``: a task that blocks in it gives its CPU back, and the raylet would start another worker.
+    By the channel, where the manager is on this node. Else not by ``ray.get``: a task that blocks in it gives its CPU
+    back, and the raylet would start another worker.
     """
+    way = _channel(job.manager[:2])
+    if way is not None:
+        try:
+            answer: bytes | None = way.call("exchange", job.key, outcome)
+        except ChannelLostError:
+            _channel.cache_clear()
+        else:
+            return answer
     reply = _manager(job.manager).exchange.remote(job.key, outcome).future().result()
     assert reply is None or isinstance(reply, bytes)
     return reply

@@ -23,7 +23,7 @@ from wfstore.engine.dag.build import build
 from wfstore.engine.dag.continuation import is_continuation, unwrap
 from wfstore.engine.dag.reference import Unresolved
 from wfstore.engine.probe import check_storage_visible
-from wfstore.engine.reporter import REPORTER, exchange
+from wfstore.engine.reporter import REPORTER, exchange, reports_quickly
 from wfstore.log import now_us
 from wfstore.model.commands import Outcome, Place
 from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef
@@ -105,7 +105,7 @@ def _goes_on(job: Assignment, outcome: Outcome) -> bool:
     dag = outcome.continuation
     if dag is not None and dag.tasks[dag.output].options.inplace:
         return True
-    return job.go_on and _short(outcome)
+    return (job.go_on or reports_quickly(job)) and _short(outcome)
 
 
 def _short(outcome: Outcome) -> bool:
