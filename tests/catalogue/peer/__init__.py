@@ -1,0 +1,1 @@
+"""The same programs on ray.workflow itself and on wfstore."""
