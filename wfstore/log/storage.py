@@ -20,6 +20,10 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
+#: Below the folder that Ray was given, ray.workflow made this one.
+_OLD_FOLDER = "workflows"
+
+
 def resolve_storage(storage: str | os.PathLike[str] | None) -> str:
     """The absolute local path of a storage given as a path or `file://` URI, or by the environment.
 
@@ -52,9 +56,11 @@ def _default() -> str:
     path = os.path.join(tempfile.gettempdir(), "ray", "workflow_data")
     if not _warned:
         _warned = True
-        warnings.warn(
+        text = (
             f"No storage was named: workflows are kept in {path}, which does not outlive this machine. "
-            "Set $WFSTORE_STORAGE, or give storage=.",
-            stacklevel=3,
+            "Set $WFSTORE_STORAGE, or give storage=."
         )
+        if os.path.isdir(os.path.join(path, _OLD_FOLDER)):
+            text += f" A store of ray.workflow lies there: `wfstore import ray-workflow {path}` reads it."
+        warnings.warn(text, stacklevel=3)
     return path
