@@ -32,6 +32,7 @@ class Assignment(NamedTuple):
     go_on: the manager expects to have another attempt of the same kind when this one has ended: the worker reports by a
     call and takes it, instead of giving its lease back to Ray and being leased again.
     actor: method of a virtual actor and its state (None: not made yet)
+    variables: environment variables to set (None: to take away) before user code
     older: of the older generation: a returned ObjectRef is followed to its value
     """
 
@@ -54,6 +55,7 @@ class Assignment(NamedTuple):
     type: str = FUNCTION
     actor: tuple[str, tuple[int, Any] | None] | None = None
     older: bool = False
+    variables: dict[str, str | None] | None = None
 
     @property
     def key(self) -> tuple[str, int, str, int]:

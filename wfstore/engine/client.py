@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import ray._private.worker as ray_worker
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
 
 from wfstore import errors
@@ -28,6 +29,8 @@ from wfstore.model.define import check_metadata, check_workflow_id
 from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef
 from wfstore.payloads import PayloadStore
 
+#: A task that waits in ``ray.get`` lends its CPU to what it waits for; one that waits at a socket would not.
+_BLOCKING = frozenset({"run", "wait", "call_actor"})
 _RETRY_FOR_S = 120.0
 _RETRY_EVERY_S = 0.2
 
@@ -38,6 +41,7 @@ class Client:
     def __init__(self, handle: Any, namespace: str) -> None:
         self._handle = handle
         self._waiter: Any = None
+        self._in_worker = ray_worker.global_worker.mode == ray.WORKER_MODE
         path = path_for(host.NAME, namespace)
         self._channel = None if path is None else Channel(path)
         self.namespace = namespace
@@ -61,7 +65,7 @@ class Client:
 
         Every method is idempotent, or carries the request id that makes it so.
         """
-        if self._channel is not None and method in SERVED:
+        if self._channel is not None and method in SERVED and not (self._in_worker and method in _BLOCKING):
             try:
                 return self._channel.call(method, *args)
             except ChannelLostError:
@@ -155,6 +159,8 @@ class Client:
             context = ray.get_runtime_context()
             environment = dict(context.runtime_env)
             self._driver = {"job_id": context.get_job_id(), "runtime_env": environment}
+            if self._in_worker:
+                self._driver["inside"] = True
             if self._log.enabled:
                 self._driver["log"] = submitter()
             kept = packages.preserve(environment, self.put_function)

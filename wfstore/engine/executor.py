@@ -33,13 +33,15 @@ AttemptKey = tuple[str, int, str, int]
 @dataclass(frozen=True, slots=True)
 class Order:
     """An attempt to run. `inputs`: Ray objects of large upstream outputs; `options`: Ray options of the task;
-    `runtime_env`: of the driver that submitted the workflow, where it differs from the manager's."""
+    `runtime_env`: of the driver that submitted the workflow, where it differs from the manager's; `nested`: that driver
+    is a task itself."""
 
     assignment: Assignment
     name: str
     inputs: tuple[Any, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     runtime_env: Mapping[str, Any] | None = None
+    nested: bool = False
 
     @property
     def key(self) -> AttemptKey:
@@ -48,7 +50,7 @@ class Order:
     @property
     def kind(self) -> str | None:
         """Attempts of one kind may follow one another on a worker; None: this one follows nobody."""
-        plain = not self.options and not self.inputs and not self.runtime_env
+        plain = not self.options and not self.inputs and not self.runtime_env and not self.nested
         return self.name if plain else None
 
 
@@ -159,7 +161,7 @@ class TaskExecutor:
             return known
         options: dict[str, Any] = {"name": name, **order.options}
         if order.runtime_env:
-            options["runtime_env"] = {**order.runtime_env, **options.get("runtime_env", {})}
+            options["runtime_env"] = merged(order.runtime_env, options.get("runtime_env") or {})
         return _run_attempt.options(**options)
 
     def _take_in(self, lease: _Lease, done: Any) -> None:
@@ -212,3 +214,10 @@ def _lost(error: Exception, kind: str) -> Outcome:
     if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
         error = error.cause
     return failed(error, kind)
+
+
+def merged(submitters: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The runtime_env of a task with one of its own: as Ray does it for what a driver submits."""
+    both = {**submitters, **own}
+    variables = {**submitters.get("env_vars", {}), **own.get("env_vars", {})}
+    return both | {"env_vars": variables} if variables else both

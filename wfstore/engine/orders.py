@@ -78,8 +78,12 @@ class Orders:
             task.type,
             self._actor_call(workflow, task),
             options.interruptible,
+            self._variables(workflow, task),
         )
-        return Order(assignment, task.name, tuple(inputs), self._ray_options(task), self._environment(workflow))
+        environment = self._environment(workflow)
+        # Somebody in a task waits for a workflow that was submitted there: it must not wait behind its like.
+        nested = bool(workflow.driver.get("inside"))
+        return Order(assignment, task.name, tuple(inputs), self._ray_options(task), environment, nested)
 
     @staticmethod
     def ready(workflow: WorkflowState, task: TaskState) -> bool:
@@ -140,6 +144,16 @@ class Orders:
         if pickled is not None:
             options.update(loads(pickled.data if pickled.data is not None else self._payloads.get(pickled.hash)))
         return options
+
+    def _variables(self, workflow: WorkflowState, task: TaskState) -> dict[str, str | None] | None:
+        """What the manager's own environment variables have to be for this task: Ray lets every task that the manager
+        submits inherit them from the driver that started it."""
+        inherited = self.runtime_env.get("env_vars")
+        if not inherited:
+            return None
+        theirs = (workflow.driver.get("runtime_env") or {}).get("env_vars", {})
+        own = (task.options.ray_options.get("runtime_env") or {}).get("env_vars", {})
+        return {name: own.get(name, theirs.get(name)) for name in inherited}
 
     def prepared(self, kept: Mapping[str, str]) -> bool:
         """These packages of a submitter are in this cluster, or known to be lost."""

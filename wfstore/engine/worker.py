@@ -118,6 +118,8 @@ def _run(job: Assignment, inputs: tuple[Any, ...]) -> tuple[Outcome, Any]:
     place = Place(now_us(), context.get_node_id(), os.getpid(), context.get_task_id())
     began = time.perf_counter()
     try:
+        if job.variables is not None:
+            _set_variables(job.variables)
         check_storage_visible(job.storage, job.store_id, job.manager[2], place.node_id or "")
         function = _function(job.function_hash, job.storage, job.function)
         args, kwargs = _arguments(job, inputs)
@@ -142,6 +144,14 @@ def _run(job: Assignment, inputs: tuple[Any, ...]) -> tuple[Outcome, Any]:
     except BaseException as error:
         kind = "serialization" if isinstance(error, (SerializationError, TypeError, ValueError)) else "app"
         return _with_tails(failed(error, kind, _retryable(job, error), place, fetch_s), printed), None
+
+
+def _set_variables(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _context(job: Assignment) -> tuple[str, str, int, str, str]:

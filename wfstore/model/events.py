@@ -111,7 +111,7 @@ EVENT_TYPES: dict[str, str] = {
     CONFIG_SET: "Limits were set. attributes: max_running_workflows, max_pending_workflows (null: no limit).",
     WORKFLOW_SUBMITTED: (
         "A workflow was accepted; its tasks follow in the same commit. status PENDING. attributes: metadata, "
-        "output_task, tasks (how many), driver (job_id, runtime_env and packages of the submitter), timeout_s, "
+        "output_task, tasks (how many), driver (job_id, runtime_env, packages of the submitter), timeout_s, "
         "rerun_of (the workflow whose DAG and inputs it repeats), actor (class of the virtual actor that it is)."
     ),
     WORKFLOW_QUEUED: "It waits for a free running slot. status PENDING.",
