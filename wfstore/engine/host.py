@@ -17,7 +17,14 @@ from wfstore.log import resolve_storage
 
 NAME = "WorkflowManagementActor"
 NAMESPACE = "workflow"
-_MAX_CALLS = 1_000_000
+#: One for the whole cluster, whoever starts it, until the cluster ends.
+_FOR_ALL: dict[str, Any] = {
+    "lifetime": "detached",
+    "get_if_exists": True,
+    "num_cpus": 0,
+    "max_restarts": -1,
+    "max_concurrency": 1_000_000,
+}
 
 
 def ensure_ray() -> None:
@@ -45,12 +52,8 @@ def start(storage: str | None, namespace: str, max_running: int | None, max_pend
     actor = ray.remote(WorkflowManagementActor).options(
         name=NAME,
         namespace=namespace,
-        lifetime="detached",
-        get_if_exists=True,
-        num_cpus=0,
-        max_restarts=-1,
         max_task_retries=0,
-        max_concurrency=_MAX_CALLS,
+        **_FOR_ALL,
         # Local storage belongs to one node, and the manager with it.
         scheduling_strategy=NodeAffinitySchedulingStrategy(context.get_node_id(), soft=False),
     )
@@ -62,12 +65,8 @@ def waiter(storage: str, namespace: str) -> Any:
     actor = ray.remote(OutputWaiter).options(
         name=WAITER,
         namespace=namespace,
-        lifetime="detached",
-        get_if_exists=True,
-        num_cpus=0,
-        max_restarts=-1,
         max_task_retries=-1,
-        max_concurrency=_MAX_CALLS,
+        **_FOR_ALL,
     )
     return actor.remote(storage, (NAME, namespace))
 
