@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from wfstore.engine.dag.functions import full_name
-from wfstore.engine.dag.node import Special, TaskDef, TaskNode, is_node
+from wfstore.engine.dag.node import Special, TaskDef, is_node
 from wfstore.engine.dag.options import WorkflowOptions
 from wfstore.engine.dag.reference import Unresolved, WorkflowRef
+from wfstore.engine.dag.step import Runnable, Workflow
 from wfstore.engine.listeners.api import EventListener, TimerListener
 from wfstore.model.dag import EVENT, EVENT_CHECKPOINTED, TIMER, WAIT
 
@@ -23,7 +24,7 @@ def _nothing() -> None:
     """Body of a timer: the manager never runs it."""
 
 
-def sleep(duration: float) -> TaskNode[None]:
+def sleep(duration: float) -> Runnable[None]:
     """A task that ends `duration` seconds after the workflow has come to it; after a crash only the rest is slept.
 
     Raises TypeError and ValueError for what is no such time.
@@ -31,11 +32,11 @@ def sleep(duration: float) -> TaskNode[None]:
     return _timer("sleep", {"delay_s": _seconds("duration", duration, 0)})
 
 
-def _timer(name: str, facts: dict[str, Any]) -> TaskNode[None]:
-    return TaskDef(_nothing, WorkflowOptions(name=name), special=Special(TIMER, facts)).bind()
+def _timer(name: str, facts: dict[str, Any]) -> Runnable[None]:
+    return Runnable(TaskDef(_nothing, WorkflowOptions(name=name), special=Special(TIMER, facts)), (), {})
 
 
-def wait_for_event(event_listener_type: type[EventListener], *args: Any, **kwargs: Any) -> TaskNode[Any]:
+def wait_for_event(event_listener_type: type[EventListener], *args: Any, **kwargs: Any) -> Runnable[Any]:
     """A task whose output is the event that the listener polls for.
 
     event_listener_type: a subclass of EventListener; args, kwargs: of its ``poll_for_event``. What that returns is kept
@@ -57,7 +58,7 @@ def wait_for_event(event_listener_type: type[EventListener], *args: Any, **kwarg
     tell: TaskDef[..., Any] = TaskDef(
         event_listener_type, WorkflowOptions(name=f"{name}.event_checkpointed"), special=telling
     )
-    return tell.bind(poll.bind(*args, **kwargs))
+    return Runnable(tell, (poll.bind(*args, **kwargs),), {})
 
 
 def _bare(listener: type[Any], method: str) -> Any:
@@ -65,7 +66,7 @@ def _bare(listener: type[Any], method: str) -> Any:
     return getattr(object.__new__(listener), method)
 
 
-def wait(workflows: Sequence[Any], num_returns: int = 1, timeout: float | None = None) -> TaskNode[Any]:
+def wait(workflows: Sequence[Any], num_returns: int = 1, timeout: float | None = None) -> Workflow[Any]:
     """A task whose output is (values of the first `num_returns` of `workflows` to be ready, the others), both in the
     order given; of those ready after `timeout` seconds if that is sooner. What was chosen stays chosen, also after a
     crash; the others can be given to a later task.
@@ -86,7 +87,7 @@ def wait(workflows: Sequence[Any], num_returns: int = 1, timeout: float | None =
     if timeout is not None:
         facts["timeout_s"] = _seconds("timeout", timeout, 0)  # type: ignore[assignment]
     special = Special(WAIT, facts, older=True)
-    return TaskDef(choose, WorkflowOptions(name="wait"), {"num_cpus": 0}, special).bind(list(workflows))
+    return Workflow(TaskDef(choose, WorkflowOptions(name="wait"), {"num_cpus": 0}, special), (list(workflows),), {})
 
 
 def choose(items: list[Any]) -> tuple[list[Any], list[WorkflowRef]]:

@@ -19,8 +19,8 @@ R = TypeVar("R")
 OLDER = Special(older=True)
 
 
-class Workflow(TaskNode[R]):
-    """A workflow that has not run: the output of a step to come. Lazy: what is never run has no effect."""
+class Runnable(TaskNode[R]):
+    """A node that can be run without ``workflow.run``, as the older generation did."""
 
     __slots__ = ()
 
@@ -38,6 +38,12 @@ class Workflow(TaskNode[R]):
 
         link = client.connect()
         return link.run_async(link.submission(self, (), {}, workflow_id or client.fresh_id(), metadata))
+
+
+class Workflow(Runnable[R]):
+    """A workflow that has not run: the output of a step to come. Lazy: what is never run has no effect."""
+
+    __slots__ = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise ValueError(
