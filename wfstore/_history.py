@@ -13,6 +13,7 @@ import polars as pl
 
 from wfstore.errors import WorkflowNotFoundError
 from wfstore.index import Scan, events_frame, shared
+from wfstore.model.dag import ACTOR, FUNCTION, ORDER
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -72,6 +73,13 @@ class History:
         """The rows of `events` in log order, those before the id was last deleted included."""
         return events_frame(self._scan)
 
+    @cached_property
+    def actor(self) -> dict[str, Any] | None:
+        """The row of `virtual_actors`, where the workflow is one; else None."""
+        if ACTOR not in self.tasks["type"]:
+            return None
+        return shared().actor(self._scan)
+
     @property
     def summary(self) -> dict[str, Any]:
         """The workflow's row with its metadata as a dict, how many tasks have which status, and the slowest of them."""
@@ -110,31 +118,56 @@ class History:
             f"submitted {row['submitted_at']}  took {_seconds(row['duration_s'])} in {row['runs']} run(s)  "
             f"{row['tasks_done']}/{row['tasks']} tasks done, {row['tasks_failed']} failed, {row['retries']} retries",
         ]
+        if self.actor:
+            head.append(actor_line(self.actor))
         if row["error_type"]:
             head.append(f"{row['failed_task_id']}: {row['error_type']}: {row['error_message']}")
         parts: list[RenderableType] = [Text(_safe(line)) for line in head]
-        parts.append(_task_table(self.tasks))
+        parts.append(_task_table(self.tasks, given(self)))
         parts += [Text(_safe(line)) for line in _errors(self.attempts)]
         return Group(*parts)
 
 
-def _task_table(tasks: pl.DataFrame) -> Table:
+def actor_line(actor: dict[str, Any]) -> str:
+    """What a virtual actor is and has done, in one line."""
+    counts = {"failed": actor["calls_failed"], "open": actor["calls_open"], "readonly": actor["readonly_calls"]}
+    some = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
+    state = "no state yet" if actor["state_bytes"] is None else f"state {actor['state_bytes']:,} B"
+    return f"virtual actor {actor['class']}  {actor['calls']:,} calls{f' ({some})' if some else ''}  {state}"
+
+
+def given(history: History) -> dict[str, list[str]]:
+    """Task id -> the tasks whose outputs it was given, in the order of its arguments; those that merely came first,
+    like the calls of a virtual actor before it, are left out."""
+    edges = history.edges
+    ordered = set(edges.filter(pl.col("kind") == ORDER).select("upstream_task_id", "task_id").iter_rows())
+    if ordered:
+        ordered -= set(edges.filter(pl.col("kind") != ORDER).select("upstream_task_id", "task_id").iter_rows())
+    rows = history.tasks.select("task_id", "upstream").iter_rows()
+    return {task_id: [name for name in upstream if (name, task_id) not in ordered] for task_id, upstream in rows}
+
+
+def _task_table(tasks: pl.DataFrame, above: dict[str, list[str]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     hidden = tasks.height - _SHOWN_TASKS
     table = Table(box=None, pad_edge=False, caption=f"and {hidden} more in .tasks" if hidden > 0 else None)
-    for title in ("task", "status", "attempts", "waited", "took", "output", "after"):
+    typed = any(kind != FUNCTION for kind in tasks["type"].unique())
+    titles = ("task", *(("type",) if typed else ()), "status", "attempts", "waited", "took", "output", "after")
+    for title in titles:
         table.add_column(title, justify="right" if title in ("attempts", "waited", "took", "output") else "left")
     for row in tasks.head(_SHOWN_TASKS).iter_rows(named=True):
+        kind = "" if row["type"] == FUNCTION else row["type"]
         cells = (
             row["task_id"],
+            *((kind,) if typed else ()),
             row["status"],
             str(row["attempts"]),
             _seconds(row["wait_s"]),
             _seconds(row["duration_s"]),
             "" if row["output_bytes"] is None else f"{row['output_bytes']:,} B",
-            ", ".join(row["upstream"]),
+            ", ".join(above[row["task_id"]]),
         )
         table.add_row(*(Text(_safe(cell)) for cell in cells))
     return table

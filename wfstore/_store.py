@@ -165,6 +165,9 @@ class Store:
     def output(self, workflow_id: str, task_id: str | None = None) -> Any:
         """The stored output of the workflow or of one task, unpickled. Needs no Ray.
 
+        That of a virtual actor is its last committed state, as its ``__getstate__`` returned it (a class without one:
+        its ``__dict__`` as JSON text), whatever its status. What a call returned is the output of the call's task.
+
         Raises WorkflowNotFoundError, TaskNotFoundError, NotCheckpointedError; WorkflowExecutionError or
         WorkflowCancellationError when it failed or was canceled, WorkflowError when there is none yet.
         """
@@ -177,7 +180,8 @@ class Store:
         row = found.row(0, named=True)
         if row["task_status"] is None:
             raise errors.TaskNotFoundError(workflow_id, row["task_id"])
-        if row["seq"] is None or (task_id is None and row["workflow_status"] in (FAILED, CANCELED)):
+        ended_badly = task_id is None and row["workflow_status"] in (FAILED, CANCELED)
+        if row["seq"] is None or (ended_badly and not row["is_state"]):
             _no_output(workflow_id, task_id, row)
         if not row["kept"]:
             what = f"The output of task {row['task_id']!r} of workflow {workflow_id!r} was not kept (checkpoint=False)"

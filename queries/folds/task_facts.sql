@@ -20,7 +20,11 @@ SELECT
     arg_max_null(error_type, seq)
         FILTER (type IN ('attempt.succeeded', 'attempt.failed', 'task.error_caught')) AS error_type,
     arg_max_null(error_message, seq)
-        FILTER (type IN ('attempt.succeeded', 'attempt.failed', 'task.error_caught')) AS error_message
+        FILTER (type IN ('attempt.succeeded', 'attempt.failed', 'task.error_caught')) AS error_message,
+    -- an attempt that begins is what a scheduled one was due for
+    arg_max_null(CASE WHEN type = 'attempt.retry_scheduled' THEN attributes END, seq)
+        FILTER (type IN ('attempt.retry_scheduled', 'attempt.submitted')) AS next_attempt,
+    arg_max(attributes, seq) FILTER (type = 'timer.started') AS timer
 FROM wfstore.visible
 WHERE task_id IS NOT NULL
 GROUP BY workflow_id, task_id

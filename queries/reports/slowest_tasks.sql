@@ -1,5 +1,5 @@
 -- name: slowest_tasks
--- summary: The tasks whose last successful (else last) attempt took longest.
+-- summary: The tasks whose last successful (else last) attempt took longest; those that only waited are left out.
 -- grain: workflow_id, task_id
 -- param: limit BIGINT = 20: How many rows.
 -- param: workflow VARCHAR = NULL: Only workflows of this name.
@@ -28,6 +28,7 @@ SELECT
 FROM main.tasks AS task
 JOIN main.workflows AS flow ON flow.workflow_id = task.workflow_id
 WHERE task.duration_s IS NOT NULL
+  AND task.type NOT IN ('timer', 'event', 'wait')
   AND ($workflow IS NULL OR flow.name = $workflow)
   AND ($since IS NULL OR task.submitted_at >= $since)
 ORDER BY task.duration_s DESC, task.workflow_id, task.task_id

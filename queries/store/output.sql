@@ -1,5 +1,5 @@
 -- name: output
--- summary: Where the output of a task (NULL: of the workflow) lies, at the end of its chain of continuations.
+-- summary: Where a task's output (NULL: the workflow's, or the state of a virtual actor) lies, past its continuations.
 -- grain: the task; no row where there is no such workflow
 WITH RECURSIVE last AS (
     SELECT
@@ -20,9 +20,9 @@ WITH RECURSIVE last AS (
 asked AS (
     SELECT
         workflow_id,
-        coalesce($task_id::VARCHAR, attributes ->> '$.output_task') AS task_id
-    FROM wfstore.visible
-    WHERE workflow_id = $workflow_id AND type = 'workflow.submitted'
+        coalesce($task_id::VARCHAR, submission ->> '$.output_task') AS task_id
+    FROM wfstore.workflow_facts
+    WHERE workflow_id = $workflow_id
 ),
 chain AS (
     SELECT 0 AS depth, task_id FROM asked
@@ -41,11 +41,13 @@ SELECT
     flow.error_message,
     asked.task_id,
     task.status AS task_status,
-    last.said.seq AS seq,
-    last.said.hash AS hash,
-    last.said.type = 'task.error_caught' OR coalesce(last.said.checkpointed, false) AS kept
+    actor.workflow_id IS NOT NULL AS is_state,
+    CASE WHEN is_state THEN actor.state_seq ELSE last.said.seq END AS seq,
+    CASE WHEN is_state THEN actor.state_hash ELSE last.said.hash END AS hash,
+    is_state OR last.said.type = 'task.error_caught' OR coalesce(last.said.checkpointed, false) AS kept
 FROM asked
-JOIN main.workflows AS flow ON flow.workflow_id = asked.workflow_id
+JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = asked.workflow_id
 CROSS JOIN source
 LEFT JOIN wfstore.task_facts AS task ON task.workflow_id = asked.workflow_id AND task.task_id = asked.task_id
 LEFT JOIN last ON last.task_id = source.task_id
+LEFT JOIN wfstore.actor_facts AS actor ON actor.workflow_id = asked.workflow_id AND $task_id::VARCHAR IS NULL

@@ -2,51 +2,36 @@
 -- summary: One row per attempt at a task. Retries and resumes add rows, nothing is overwritten.
 -- grain: workflow_id, run, task_id, attempt
 SELECT
-    workflow_id,
-    run,
-    task_id,
-    attempt,
-    status,
-    kind,
-    submitted_at,
-    started_at,
-    ended_at,
-    date_diff('microsecond', submitted_at, started_at) / 1e6 AS queue_s,
-    date_diff('microsecond', started_at, ended_at) / 1e6 AS duration_s,
-    output_bytes,
-    node_id,
-    worker_pid,
-    ray_task_id,
-    (request ->> '$.num_cpus')::DOUBLE AS num_cpus,
-    (request ->> '$.num_gpus')::DOUBLE AS num_gpus,
-    error_type,
-    error_message,
-    outcome ->> '$.traceback' AS traceback,
-    (outcome ->> '$.fetch_s')::DOUBLE AS fetch_s,
-    (outcome ->> '$.checkpoint_s')::DOUBLE AS checkpoint_s,
-    request AS resources,
-    submitted_seq
-FROM (
-    SELECT
-        workflow_id,
-        run,
-        task_id,
-        attempt,
-        arg_max(status, seq) AS status,
-        arg_max(kind, seq) FILTER (type = 'attempt.failed') AS kind,
-        arg_min(ts, seq) FILTER (type = 'attempt.submitted') AS submitted_at,
-        arg_min(coalesce(ts_source, ts), seq) FILTER (type = 'attempt.started') AS started_at,
-        arg_max(coalesce(ts_source, ts), seq) FILTER (type IN ('attempt.succeeded', 'attempt.failed')) AS ended_at,
-        arg_max(bytes, seq) FILTER (type = 'attempt.succeeded') AS output_bytes,
-        arg_max(node_id, seq) AS node_id,
-        arg_max(worker_pid, seq) AS worker_pid,
-        arg_max(ray_task_id, seq) AS ray_task_id,
-        arg_max(error_type, seq) AS error_type,
-        arg_max(error_message, seq) AS error_message,
-        arg_min(attributes, seq) FILTER (type = 'attempt.submitted') AS request,
-        arg_max(attributes, seq) FILTER (type IN ('attempt.succeeded', 'attempt.failed')) AS outcome,
-        min(seq) AS submitted_seq
+    facts.workflow_id,
+    facts.run,
+    facts.task_id,
+    facts.attempt,
+    facts.status,
+    facts.kind,
+    facts.submitted_at,
+    facts.started_at,
+    facts.ended_at,
+    date_diff('microsecond', facts.submitted_at, facts.started_at) / 1e6 AS queue_s,
+    date_diff('microsecond', facts.started_at, facts.ended_at) / 1e6 AS duration_s,
+    facts.output_bytes,
+    facts.node_id,
+    facts.worker_pid,
+    facts.ray_task_id,
+    (facts.request ->> '$.num_cpus')::DOUBLE AS num_cpus,
+    (facts.request ->> '$.num_gpus')::DOUBLE AS num_gpus,
+    facts.error_type,
+    facts.error_message,
+    facts.outcome ->> '$.traceback' AS traceback,
+    (facts.outcome ->> '$.fetch_s')::DOUBLE AS fetch_s,
+    (facts.outcome ->> '$.checkpoint_s')::DOUBLE AS checkpoint_s,
+    facts.request AS resources,
+    facts.outcome ->> '$.stdout' AS stdout,
+    facts.outcome ->> '$.stderr' AS stderr,
+    coalesce(facts.changed_hash, task.function_hash) AS function_hash,
+    facts.submitted_seq
+FROM wfstore.attempt_facts AS facts
+LEFT JOIN (
+    SELECT workflow_id, task_id, hash AS function_hash
     FROM wfstore.visible
-    WHERE type IN ('attempt.submitted', 'attempt.started', 'attempt.succeeded', 'attempt.failed')
-    GROUP BY workflow_id, run, task_id, attempt
-)
+    WHERE type = 'task.defined'
+) AS task ON task.workflow_id = facts.workflow_id AND task.task_id = facts.task_id

@@ -7,7 +7,7 @@ SELECT
     facts.reason,
     facts.started_at,
     facts.ended_at,
-    coalesce(facts.ended_as, standing.shown) AS outcome,
+    coalesce(facts.ended_as, wfstore.shown('RUNNING', lease.alive)) AS outcome,
     coalesce(counted.tasks_run, 0) AS tasks_run,
     coalesce(counted.tasks_reused, 0) AS tasks_reused,
     coalesce(counted.attempts, 0) AS attempts,
@@ -15,7 +15,7 @@ SELECT
     facts.error_type,
     facts.error_message
 FROM wfstore.run_facts AS facts
-LEFT JOIN wfstore.standing AS standing ON standing.status = 'RUNNING'
+CROSS JOIN wfstore.lease AS lease
 LEFT JOIN (
     SELECT
         workflow_id,

@@ -25,6 +25,8 @@ SELECT
     facts.retries,
     facts.definition ->> '$.creator' AS creator,
     coalesce(facts.definition -> '$.options', '{}') AS options,
+    coalesce(facts.definition ->> '$.type', 'function') AS type,
+    make_timestamp((coalesce(facts.next_attempt, facts.timer) ->> '$.due_at')::BIGINT) AS due_at,
     facts.defined_seq
 FROM wfstore.task_facts AS facts
 LEFT JOIN (
@@ -35,6 +37,14 @@ LEFT JOIN (
             arg_max(duration_s, submitted_seq) FILTER (status = 'SUCCESSFUL'),
             arg_max_null(duration_s, submitted_seq)
         ) AS duration_s
-    FROM main.attempts
+    FROM (
+        SELECT
+            workflow_id,
+            task_id,
+            status,
+            submitted_seq,
+            date_diff('microsecond', started_at, ended_at) / 1e6 AS duration_s
+        FROM wfstore.attempt_facts
+    )
     GROUP BY workflow_id, task_id
 ) AS tried ON tried.workflow_id = facts.workflow_id AND tried.task_id = facts.task_id

@@ -4,7 +4,7 @@
 SELECT
     flow.workflow_id,
     flow.name,
-    coalesce(standing.shown, flow.status) AS status,
+    flow.status,
     flow.submitted_at,
     run.started_at,
     coalesce(flow.canceled_at, run.ended_at) AS ended_at,
@@ -21,28 +21,11 @@ SELECT
     task.total_output_bytes,
     flow.error_type,
     flow.error_message,
-    flow.decision ->> '$.failed_task_id' AS failed_task_id,
+    flow.failed_task_id,
     coalesce(flow.described -> '$.metadata', '{}') AS metadata,
+    flow.submission ->> '$.rerun_of' AS rerun_of,
     flow.submitted_seq
-FROM (
-    SELECT
-        workflow_id,
-        arg_max(name, seq) AS name,
-        arg_max(status, seq) AS status,
-        arg_min(ts, seq) FILTER (type = 'workflow.submitted') AS submitted_at,
-        arg_min(seq, seq) FILTER (type = 'workflow.submitted') AS submitted_seq,
-        arg_max(ts, seq) FILTER (type = 'workflow.canceled') AS canceled_at,
-        arg_max(bytes, seq) FILTER (type = 'workflow.succeeded') AS output_bytes,
-        -- an error belongs to the decision that failed the workflow: the next decision ends it
-        arg_max_null(error_type, seq) FILTER (status IS NOT NULL) AS error_type,
-        arg_max_null(error_message, seq) FILTER (status IS NOT NULL) AS error_message,
-        arg_max_null(attributes, seq) FILTER (status IS NOT NULL) AS decision,
-        arg_max(attributes, seq) FILTER (type IN ('workflow.submitted', 'workflow.metadata_set')) AS described
-    FROM wfstore.visible
-    WHERE task_id IS NULL
-    GROUP BY workflow_id
-) AS flow
-LEFT JOIN wfstore.standing AS standing ON standing.status = flow.status
+FROM wfstore.workflow_facts AS flow
 LEFT JOIN (
     SELECT
         workflow_id,

@@ -76,6 +76,47 @@ def test_resume_cancel_and_delete(tmp_path: Path) -> None:
     assert rows(tmp_path, "SELECT count(*) AS n FROM workflows") == [{"n": 0}]
 
 
+SHOP = """
+from wfstore import workflow
+
+@workflow.task
+def price():
+    return 2
+
+@workflow.task
+def total(value):
+    {body}
+"""
+ORDER = """
+import sys
+from shop import price, total
+from wfstore import workflow
+
+workflow.init(storage=sys.argv[1])
+workflow.run(total.bind(price.bind()), workflow_id="order")
+"""
+
+
+def test_resume_with_the_current_code_and_rerun(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(SHOP.format(body="return value / 0"))
+    (tmp_path / "order.py").write_text(ORDER)
+    assert call("order.py", "store", cwd=tmp_path).returncode == 1
+    (tmp_path / "shop.py").write_text(SHOP.format(body="return value * 100"))
+
+    resumed = wfstore("resume", "order", "--code", "current", "--storage", "store", "--json", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    tried = rows(tmp_path, "SELECT task_id, run, function_hash FROM attempts ORDER BY submitted_seq")
+    assert [(row["task_id"], row["run"]) for row in tried] == [("shop.price", 1), ("shop.total", 1), ("shop.total", 2)]
+    assert tried[1]["function_hash"] != tried[2]["function_hash"]
+
+    again = wfstore("rerun", "order", "--storage", "store", "--json", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    document = json.loads(again.stdout)
+    assert (document["status"], document["rerun_of"], document["attempts"]) == (SUCCESSFUL, "order", 2)
+    said = wfstore("show", document["workflow_id"], "--storage", "store", cwd=tmp_path).stdout
+    assert "rerun of" in said
+
+
 def test_cancel_of_an_interrupted_workflow(tmp_path: Path) -> None:
     from tests.cli.stores import made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wfstore.cli.dagtree import Line, Node, draw
@@ -77,9 +77,10 @@ def test_names_cannot_drive_the_terminal() -> None:
     assert draw([node("a\x1b[2J")])[0].tree == "a\\x1b[2J"
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.data())
 def test_every_task_is_counted_exactly_once(count: int, data: st.DataObject) -> None:
-    nodes = []
+    nodes: list[Node] = []
     for position in range(count):
         upstream = data.draw(st.lists(st.integers(0, position - 1), max_size=3)) if position else []
         name = data.draw(st.sampled_from("abc"))

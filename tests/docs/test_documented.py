@@ -27,6 +27,24 @@ def test_every_public_name_of_the_engine() -> None:
     assert {name for name in vars(workflow) if not name.startswith("_")} - set(workflow.__all__) == set()
 
 
+def test_every_name_of_its_submodules_and_of_the_older_face() -> None:
+    from wfstore.legacy import workflow as legacy
+    from wfstore.workflow import common, event_listener, exceptions, virtual_actor_class, workflow_context
+
+    for module in (common, event_listener, exceptions, virtual_actor_class, workflow_context, legacy):
+        assert {name for name in module.__all__ if name not in WORDS} == set(), module.__name__
+
+
+def test_every_option_of_a_task_and_argument_of_the_engine() -> None:
+    from wfstore import workflow
+
+    callables = [getattr(workflow, name) for name in workflow.__all__ if inspect.isfunction(getattr(workflow, name))]
+    said = {"kwargs", "args", "dag", "workflow_id", "status_filter", "function"}
+    for function in [*callables, workflow.options]:
+        names = {name for name in inspect.signature(function).parameters if name not in said | {"unknown"}}
+        assert {name for name in names if name not in WORDS} == set(), function.__name__
+
+
 def test_every_error() -> None:
     bases = {"WfstoreError", "WorkflowError", "StorageError"}
     for name, member in inspect.getmembers(errors, inspect.isclass):

@@ -21,7 +21,7 @@ def test_every_file_has_a_header_and_one_statement(name: str) -> None:
     assert queries
     for query in queries.values():
         assert query.summary.endswith(".")
-        if query.name != "holds":  # a macro's body is an expression
+        if query.name not in ("holds", "shown"):  # a macro's body is an expression
             assert len(connection.extract_statements(query.sql)) == 1, query.name
 
 

@@ -65,7 +65,7 @@ def test_sql_says_what_the_manager_remembers_in_many_more_histories(seed: int) -
     sql_follows(seed)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(SEEDS)
 def test_a_history_is_what_the_views_say(seed: int) -> None:
     log = MemoryLog()

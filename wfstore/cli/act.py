@@ -1,9 +1,13 @@
-"""`resume`, `cancel` and `delete`: the verbs that need a cluster. They start a local Ray where none is running."""
+"""`resume`, `rerun`, `cancel` and `delete`: the verbs that need a cluster.
+
+They start a local Ray where none is running.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -15,7 +19,21 @@ from wfstore.cli.options import AsJson, Storage, WorkflowId
 from wfstore.model.statuses import CANCELED, FAILED, SUCCESSFUL, WORKFLOW_ACTIVE
 
 
-def resume(workflow_id: WorkflowId, storage: Storage = None, as_json: AsJson = False) -> None:
+class Code(str, Enum):  # noqa: UP042 - typer takes these
+    """Which function bodies a resume runs."""
+
+    STORED = "stored"
+    CURRENT = "current"
+
+
+def resume(
+    workflow_id: WorkflowId,
+    code: Annotated[
+        Code, typer.Option(help="Run the functions as they were submitted, or as their modules define them now.")
+    ] = Code.STORED,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
     """Resume a workflow and wait for its end. Finished tasks do not run again.
 
     Modules that its tasks import are looked for in the current folder too.
@@ -25,7 +43,45 @@ def resume(workflow_id: WorkflowId, storage: Storage = None, as_json: AsJson = F
     if before == CANCELED:
         raise RefusedError(f"workflow {workflow_id} is CANCELED and cannot be resumed")
     if before != SUCCESSFUL:
-        _resume(store, storage, workflow_id)
+        with cluster.joined(storage):
+            from wfstore import workflow
+
+            workflow.resume_async(workflow_id, code=code.value)
+            _wait(store, workflow_id)
+    _ended(store, workflow_id, as_json)
+
+
+def rerun(workflow_id: WorkflowId, storage: Storage = None, as_json: AsJson = False) -> None:
+    """Run a workflow's DAG again, with the same inputs, under a new id, and wait for its end.
+
+    Modules that its tasks import are looked for in the current folder too.
+    """
+    store = _known(storage, workflow_id)
+    if store.history(workflow_id).actor is not None:
+        raise RefusedError(f"{workflow_id} is a virtual actor: only workflows can be run again")
+    with cluster.joined(storage):
+        from wfstore import workflow
+
+        new_id = workflow.rerun(workflow_id)
+        _wait(store, new_id)
+    _ended(store, new_id, as_json)
+
+
+def _wait(store: wfstore.Store, workflow_id: str) -> None:
+    from wfstore import workflow
+
+    def over(seconds: float) -> bool:
+        time.sleep(seconds)
+        return workflow.get_status(workflow_id) not in WORKFLOW_ACTIVE
+
+    try:
+        progress.follow(store, workflow_id, over)
+    except KeyboardInterrupt as stop:
+        raise StoppedError(f"no longer waiting; `wfstore resume {workflow_id}` goes on where it stands") from stop
+
+
+def _ended(store: wfstore.Store, workflow_id: str, as_json: bool) -> None:
+    """Say how it stands; anything but SUCCESSFUL is refused."""
     found = store.history(workflow_id)
     if as_json:
         output.document(output.opened(found.workflow, "metadata"))
@@ -33,22 +89,6 @@ def resume(workflow_id: WorkflowId, storage: Storage = None, as_json: AsJson = F
         views.header(found)
     if found.status != SUCCESSFUL:
         raise RefusedError(f"workflow {workflow_id} ended {found.status}: {views.error(found.workflow)}".rstrip(": "))
-
-
-def _resume(store: wfstore.Store, storage: str | None, workflow_id: str) -> None:
-    with cluster.joined(storage):
-        from wfstore import workflow
-
-        workflow.resume_async(workflow_id)
-
-        def over(seconds: float) -> bool:
-            time.sleep(seconds)
-            return workflow.get_status(workflow_id) not in WORKFLOW_ACTIVE
-
-        try:
-            progress.follow(store, workflow_id, over)
-        except KeyboardInterrupt as stop:
-            raise StoppedError(f"no longer waiting; `wfstore resume {workflow_id}` goes on where it stands") from stop
 
 
 def cancel(workflow_id: WorkflowId, storage: Storage = None, as_json: AsJson = False) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import wfstore
-from wfstore.cli import act, events, maintain, query, read, text
+from wfstore.cli import act, events, importing, maintain, query, read, text
 from wfstore.cli.demo import command as demo_command
 from wfstore.cli.errors import StoppedError
 from wfstore.errors import WfstoreError
@@ -36,7 +36,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "sql": query.sql,
     "report": query.report,
     "demo": demo_command.demo,
+    "import": importing.import_,
     "resume": act.resume,
+    "rerun": act.rerun,
     "cancel": act.cancel,
     "delete": act.delete,
     "verify": maintain.verify,

@@ -25,7 +25,8 @@ _AFTER_LIMIT = 3
 @dataclass(frozen=True, slots=True)
 class Node:
     """One task, as far as the drawing needs it. `upstream`: task ids; those that are not drawn are ignored.
-    `creator`: the task whose continuation it is part of."""
+    `creator`: the task whose continuation it is part of; `type`: what else than a function it is; `due`: the time that
+    it waits for."""
 
     id: str
     name: str
@@ -34,6 +35,8 @@ class Node:
     duration_s: float | None = None
     attempts: int = 0
     creator: str | None = None
+    type: str = ""
+    due: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +136,9 @@ def _line(group: _Group, before: str, merge: bool, by_id: dict[str, Node]) -> Li
     first = group.nodes[0]
     count = len(group.nodes)
     durations = [node.duration_s for node in group.nodes if node.duration_s is not None]
-    notes = [_after(group, merge, by_id)]
+    notes = [first.type, _after(group, merge, by_id)]
     if count == 1:
+        notes.insert(1, first.due)
         label, status, spent = first.id, first.status, text.duration(first.duration_s)
         notes.append(f"{first.attempts} attempts" if first.attempts > 1 else "")
     else:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wfstore.cli import output, text
+from wfstore.cli import details, output, text
 from wfstore.cli.options import AsJson, Storage
 from wfstore.errors import WorkflowNotFoundError
 from wfstore.model.events import Event
@@ -94,7 +94,9 @@ def _text_line(event: Event) -> str:
     run = "" if event.run is None else f"run {event.run}"
     error = f"{event.error_type}: {text.first_line(event.error_message)}" if event.error_type else ""
     when = text.iso(_time(event.ts))[:23].replace("T", " ")
-    facts = (event.workflow_id or "", run, task, event.status or "", event.kind or "", text.size(event.bytes), error)
+    more = details.of(event.type, event.attributes)
+    about = (event.workflow_id or "", run, task, event.status or "", event.kind or "")
+    facts = (*about, text.size(event.bytes), more, error)
     return "  ".join([f"{event.seq:>6}", when, f"{event.type:<23}", *(text.safe(fact) for fact in facts if fact)])
 
 

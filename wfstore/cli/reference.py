@@ -31,8 +31,8 @@ What all verbs share:
   nothing is shortened and there are no colours.
 - Progress is shown on a terminal only, on stderr.
 - `ls`, `show`, `history`, `tail`, `sql`, `report`, `verify` and `stats` read the store's files: they need no Ray, no
-  server and no lock, and do not disturb whoever writes. `demo`, `resume`, `cancel` and `delete` join the Ray of this
-  machine or of `$RAY_ADDRESS`, and start a local one where there is none.
+  server and no lock, and do not disturb whoever writes. `demo`, `resume`, `rerun`, `cancel` and `delete` join the Ray
+  of this machine or of `$RAY_ADDRESS`, and start a local one where there is none.
 
 | exit code | meaning |
 |---|---|

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from wfstore.cli import dagtree, output, text
+from wfstore.cli import dagtree, details, output, text
 from wfstore.cli.fitting import Column
-from wfstore.model.statuses import RUNNING
+from wfstore.model.dag import EVENT, FUNCTION, TIMER, WAIT
+from wfstore.model.statuses import PENDING, RETRYING, RUNNING
 
 if TYPE_CHECKING:
     from wfstore import History
@@ -18,6 +19,7 @@ Row = Mapping[str, Any]
 
 #: How many slow tasks and how many errors `show` lists; `history` has them all.
 SLOWEST, ERRORS = 10, 10
+_WAITING = frozenset({TIMER, EVENT, WAIT})
 
 
 def workflows(rows: Sequence[Row]) -> None:
@@ -69,6 +71,8 @@ def spent(row: Row) -> str:
 
 def header(found: History) -> None:
     """Who, what status, since when, how much."""
+    from wfstore._history import actor_line
+
     row = found.workflow
     done = f"{text.number(row['tasks_done'])} of {text.number(row['tasks'])} tasks done"
     attempts = f"{text.number(row['attempts'])} attempts, {text.number(row['retries'])} retries"
@@ -78,8 +82,10 @@ def header(found: History) -> None:
         "submitted": f"{text.clock(row['submitted_at'])} UTC",
         "duration": spent(row) + (f" in {text.number(row['runs'])} runs" if row["runs"] > 1 else ""),
         "tasks": f"{done}, {text.number(row['tasks_failed'])} failed, {attempts}",
+        "virtual actor": actor_line(found.actor).removeprefix("virtual actor ") if found.actor else "",
         "output size": text.size(row["output_bytes"]),
         "all outputs": text.size(row["total_output_bytes"]),
+        "rerun of": row["rerun_of"] or "",
         "metadata": row["metadata"] if row["metadata"] not in (None, "{}") else "",
         "error": error(row),
     }
@@ -88,11 +94,13 @@ def header(found: History) -> None:
 
 def show(found: History) -> None:
     """Header, DAG, slowest tasks, errors."""
+    from wfstore._history import given
+
     header(found)
     tasks = found.tasks.to_dicts()
     if tasks:
         output.heading("DAG")
-        _dag(tasks)
+        _dag(nodes(tasks, given(found)))
     if slow := slowest(tasks):
         output.heading("Slowest tasks")
         output.table(
@@ -118,29 +126,38 @@ def show(found: History) -> None:
 
 
 def slowest(tasks: Iterable[Row]) -> list[Row]:
-    """The tasks that took longest, at most `SLOWEST`."""
-    timed = (row for row in tasks if row["duration_s"] is not None)
+    """The tasks that took longest, at most `SLOWEST`; those that only waited are none of them."""
+    timed = (row for row in tasks if row["duration_s"] is not None and row["type"] not in _WAITING)
     return sorted(timed, key=lambda row: (-row["duration_s"], row["task_id"]))[:SLOWEST]
 
 
-def nodes(tasks: Iterable[Row]) -> list[dagtree.Node]:
-    """The tasks as the drawing wants them."""
+def nodes(tasks: Iterable[Row], above: Mapping[str, Sequence[str]]) -> list[dagtree.Node]:
+    """The tasks as the drawing wants them. above: task id -> the tasks it hangs on."""
     return [
         dagtree.Node(
             id=row["task_id"],
             name=row["name"],
             status=row["status"],
-            upstream=row["upstream"] or (),
+            upstream=above[row["task_id"]],
             duration_s=row["duration_s"],
             attempts=row["attempts"] or 0,
             creator=row["creator"],
+            type="" if row["type"] == FUNCTION else row["type"].replace("_", " "),
+            due=_due(row),
         )
         for row in tasks
     ]
 
 
-def _dag(tasks: Iterable[Row]) -> None:
-    lines = dagtree.draw(nodes(tasks))
+def _due(row: Row) -> str:
+    """Until when it waits, while it does."""
+    if row["due_at"] is None or row["status"] not in (PENDING, RUNNING, RETRYING):
+        return ""
+    return f"{'again at' if row['status'] == RETRYING else 'until'} {text.clock(row['due_at'])} UTC"
+
+
+def _dag(drawn: Sequence[dagtree.Node]) -> None:
+    lines = dagtree.draw(drawn)
     output.table(
         [Column("task"), Column("status", keep=True), Column("duration", right=True, keep=True), Column("")],
         [(line.tree, line.status, line.duration, line.note) for line in lines],
@@ -164,6 +181,7 @@ def summary(found: History) -> dict[str, Any]:
     tasks = [output.opened(row, "metadata") for row in found.tasks.to_dicts()]
     return {
         "workflow": output.opened(found.workflow, "metadata"),
+        "actor": found.actor,
         "task_statuses": dict(Counter(row["status"] for row in tasks)),
         "slowest_tasks": [row["task_id"] for row in slowest(tasks)],
         "failed_tasks": [row["task_id"] for row in tasks if row["error_type"]],
@@ -189,6 +207,10 @@ def history(found: History, *, with_events: bool) -> None:
 
 
 def _cell(name: str, row: Row) -> str:
+    if name == "details":
+        return details.of(row["type"], row["attributes"])
+    if name == "type" and row["type"] == FUNCTION:
+        return ""
     return error(row) if name == "error" else output.fact(name, row[name])
 
 
@@ -197,12 +219,16 @@ def _listed(names: str) -> tuple[str, ...]:
 
 
 _RUNS = _listed("run reason outcome started_at ended_at duration_s tasks_run tasks_reused error")
-_TASKS = _listed("task_id status attempts duration_s started_at wait_s output_bytes upstream error")
+_TASKS = _listed("task_id type status attempts duration_s started_at wait_s due_at output_bytes upstream error")
 _ATTEMPTS = _listed("run task_id attempt status kind duration_s started_at queue_s output_bytes worker_pid error")
-_EVENTS = _listed("seq ts type run task_id attempt status bytes error")
-_KEEP = frozenset(_listed("task_id status run attempt seq started_at ended_at ts duration_s type wait_s queue_s"))
+_EVENTS = _listed("seq ts type run task_id attempt status kind bytes details error")
+_KEEP = frozenset(
+    _listed("task_id status run attempt seq started_at ended_at ts duration_s type wait_s queue_s due_at")
+)
 #: What a narrow terminal can do without, the last first.
 _DROP = {
     name: rank
-    for rank, name in enumerate(_listed("output_bytes upstream started_at ended_at wait_s queue_s bytes worker_pid"), 1)
+    for rank, name in enumerate(
+        _listed("output_bytes due_at upstream started_at ended_at wait_s queue_s bytes worker_pid kind details"), 1
+    )
 }

@@ -150,7 +150,8 @@ class Client:
         """Call a writing method of a virtual actor (`method`: a node of it). Returns what it returns, or an ObjectRef
         of that once the call is in the log."""
         spec = build(method, (), {}, self.put, self.put_function)
-        command = CallActor(workflow_id, spec, self._who(), uuid.uuid4().hex)
+        who = self._who()
+        command = CallActor(workflow_id, spec, who, uuid.uuid4().hex, who["job_id"])
         task_id, answer = self.call("call_actor", pickle.dumps(command, 5), wait)
         return self._take(answer) if wait else self._ref(workflow_id, task_id)
 

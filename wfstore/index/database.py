@@ -19,7 +19,8 @@ from wfstore.schema.views import VIEWS
 Connection = duckdb.DuckDBPyConnection
 Relation = duckdb.DuckDBPyRelation
 
-_FOLDS = ("visible", "standing", "run_facts", "task_facts")
+_FOLDS = ("visible", "workflow_facts", "run_facts", "task_facts", "attempt_facts", "actor_facts")
+_MACROS = {"holds": "metadata, wanted", "shown": "status, alive"}
 _LIVE = ("live_workflows", "live_tasks")
 
 
@@ -50,7 +51,7 @@ def transaction(connection: Connection, *, read_only: bool) -> Iterator[None]:
 
 
 def connect(*, replacements: bool, threads: int | None = None) -> Connection:
-    """A database with nothing in it. `replacements`: whether SQL sees Python variables as tables."""
+    """A database with nothing in it but the macros. `replacements`: whether SQL sees Python variables as tables."""
     settings: dict[str, str | bool | int | float | list[str]] = {"python_enable_replacements": replacements}
     if threads is not None:
         settings["threads"] = threads
@@ -58,6 +59,8 @@ def connect(*, replacements: bool, threads: int | None = None) -> Connection:
     # now() and dates compare with our UTC columns as UTC, wherever the process runs.
     run(connection, "SET GLOBAL TimeZone = 'UTC'")
     run(connection, "CREATE SCHEMA wfstore")
+    for name, parameters in _MACROS.items():
+        run(connection, f"CREATE MACRO wfstore.{name}({parameters}) AS {catalog.folder('folds')[name].sql}")
     return connection
 
 
@@ -67,7 +70,6 @@ def create(*, replacements: bool) -> Connection:
     tables, folds, views = (catalog.folder(name) for name in ("tables", "folds", "views"))
     run(connection, tables["log"].sql)
     run(connection, tables["lease"].sql)
-    run(connection, f"CREATE MACRO wfstore.holds(metadata, wanted) AS {folds['holds'].sql}")
     for name in _FOLDS:
         run(connection, f"CREATE VIEW wfstore.{name} AS {folds[name].sql}")
     for name in VIEWS:

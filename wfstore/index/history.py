@@ -1,4 +1,4 @@
-"""One workflow's frames, all of them by one statement over its own rows.
+"""One workflow's frames, all of them by one statement over its own rows; a virtual actor's row by another.
 
 The statement is the folds and views of `queries/` as CTEs, so that a frame is what SQL would say. Planning costs more
 than running it on a few rows; so it is planned once, in a small database that holds one workflow at a time.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from functools import cache
 from operator import itemgetter
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -39,8 +40,17 @@ _POLARS: dict[str, pl.DataType | type[pl.DataType]] = {
     "TIMESTAMP": pl.Datetime("us"),
 }
 _SCHEMAS = {name: {column.name: _POLARS[column.type] for column in VIEWS[name]} for name in FRAMES}
-_FOLDS = ("standing", "run_facts", "task_facts")
-_VIEWS = ("attempts", "tasks", "runs", "workflows", "edges")
+#: statement -> the folds and views that it is made of, in the order in which they need each other.
+_PARTS = {
+    "history": (
+        ("workflow_facts", "run_facts", "task_facts", "attempt_facts"),
+        ("attempts", "tasks", "runs", "workflows", "edges"),
+    ),
+    "actor": (
+        ("workflow_facts", "task_facts", "attempt_facts", "actor_facts"),
+        ("tasks", "actor_calls", "virtual_actors"),
+    ),
+}
 
 
 class HistoryDatabase:
@@ -50,23 +60,35 @@ class HistoryDatabase:
         self._lock = threading.Lock()
         self._connection = _create()
         self._alive = False
+        self._prepared: set[str] = set()
 
     def frames(self, scan: Scan) -> dict[str, pl.DataFrame]:
         """`FRAMES` of the scanned workflow, by name: columns as in the views, rows in the order they came to be."""
-        with self._lock, translated():
-            connection = self._connection
-            with database.transaction(connection, read_only=False):
-                database.run(connection, folder("fill")["forget_visible"].sql)
-                database.fill(connection, "visible", scan.visible)
-                if scan.alive != self._alive:
-                    database.run(connection, folder("fill")["lease"].sql, {"alive": scan.alive})
-            self._alive = scan.alive
-            (answer,) = connection.execute("EXECUTE history").fetchall()
+        (answer,) = self._run("history", scan)
         # For a few rows, plain values cost a third of the way through Arrow, and sorting them next to nothing.
         return {
             name: pl.DataFrame(sorted(rows, key=itemgetter(*_ORDER[name])), schema=_SCHEMAS[name])
             for name, rows in zip(FRAMES, answer, strict=True)
         }
+
+    def actor(self, scan: Scan) -> dict[str, Any] | None:
+        """The row of `virtual_actors`, where the scanned workflow is one."""
+        rows = self._run("actor", scan)
+        return dict(zip((column.name for column in VIEWS["virtual_actors"]), rows[0], strict=True)) if rows else None
+
+    def _run(self, statement: str, scan: Scan) -> list[tuple[Any, ...]]:
+        with self._lock, translated():
+            connection = self._connection
+            if statement not in self._prepared:
+                database.run(connection, f"PREPARE {statement} AS {_sql(statement)}")
+                self._prepared.add(statement)
+            # No transaction: whoever comes after a failure in here begins by forgetting, and nobody else looks.
+            database.run(connection, folder("fill")["forget_visible"].sql)
+            database.fill(connection, "visible", scan.visible)
+            if scan.alive != self._alive:
+                database.run(connection, folder("fill")["lease"].sql, {"alive": scan.alive})
+                self._alive = scan.alive
+            return connection.execute(f"EXECUTE {statement}").fetchall()
 
 
 @cache
@@ -92,18 +114,18 @@ def _create() -> Connection:
     tables = folder("tables")
     database.run(connection, tables["log"].sql.replace("wfstore.log", "wfstore.visible"))
     database.run(connection, tables["lease"].sql)
-    database.run(connection, f"PREPARE history AS {_statement()}")
     return connection
 
 
-def _statement() -> str:
-    folds, views = folder("folds"), folder("views")
-    parts = [(name, folds[name].sql) for name in _FOLDS] + [(name, views[name].sql) for name in _VIEWS]
+def _sql(statement: str) -> str:
+    folds, views = _PARTS[statement]
+    parts = [(name, folder("folds")[name].sql) for name in folds]
+    parts += [(name, folder("views")[name].sql) for name in views]
     # A CTE has no schema, so references to one lose theirs; tables keep it.
     for name, _ in parts:
         parts = [(n, sql.replace(f"wfstore.{name}", name).replace(f"main.{name}", name)) for n, sql in parts]
     ctes = ", ".join(f"{name} AS MATERIALIZED ({sql})" for name, sql in parts)
-    return f"WITH {ctes} {folder('store')['history'].sql}"
+    return f"WITH {ctes} {folder('store')[statement].sql}"
 
 
 def _polars(table: pa.Table) -> pl.DataFrame:

@@ -76,6 +76,7 @@ def _submitted(state: State, event: Event, seq: int) -> None:
     workflow.driver = facts.get("driver", {})
     workflow.output_task = facts["output_task"]
     workflow.timeout_s = facts.get("timeout_s")
+    workflow.rerun_of = facts.get("rerun_of")
     workflow.actor = facts.get("actor")
     if workflow.actor is not None:
         workflow.last_call = workflow.output_task

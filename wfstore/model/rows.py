@@ -55,6 +55,7 @@ def workflow_row(workflow: WorkflowState) -> dict[str, Any]:
         "error_message": workflow.error_message if failed else None,
         "failed_task_id": workflow.failed_task_id if failed else None,
         "metadata": json.dumps(dict(workflow.metadata), separators=(",", ":"), ensure_ascii=False),
+        "rerun_of": workflow.rerun_of,
     }
 
 

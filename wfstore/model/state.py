@@ -94,8 +94,8 @@ class WorkflowState:
     __slots__ = (
         "actor", "actor_state", "attempts", "calls", "cold", "counters", "deadline_at", "driver", "ended_at",
         "error_message", "error_type", "failed_task_id", "first_seq", "kind", "last_call", "last_seq", "metadata",
-        "name", "open_attempts", "output", "output_task", "requests", "retries", "run", "run_started_at", "runs",
-        "runs_us", "started_at", "status", "submitted_at", "tasks", "timeout_s", "workflow_id",
+        "name", "open_attempts", "output", "output_task", "requests", "rerun_of", "retries", "run", "run_started_at",
+        "runs", "runs_us", "started_at", "status", "submitted_at", "tasks", "timeout_s", "workflow_id",
     )  # fmt: skip
 
     def __init__(self, workflow_id: str) -> None:
@@ -109,6 +109,7 @@ class WorkflowState:
         self.driver: Mapping[str, Any] = {}
         self.timeout_s: float | None = None
         self.deadline_at: int | None = None
+        self.rerun_of: str | None = None
         self.actor: Mapping[str, Any] | None = None
         self.actor_state: PayloadRef | None = None
         self.last_call: str | None = None

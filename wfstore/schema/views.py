@@ -83,13 +83,14 @@ WORKFLOWS = (
     Column("error_message", "VARCHAR", "Message of that error."),
     Column("failed_task_id", "VARCHAR", "The task whose error that was."),
     Column("metadata", "JSON", "The user's metadata, an object."),
+    Column("rerun_of", "VARCHAR", "The workflow whose DAG and inputs it repeats."),
     Column("submitted_seq", "BIGINT", "Seq of its submission: the order in which workflows were accepted."),
 )
 
 RUNS = (
     _ID,
     _RUN,
-    Column("reason", "VARCHAR", "Why it began: new or resume."),
+    Column("reason", "VARCHAR", "Why it began: new, resume, or call (of an idle virtual actor)."),
     Column("started_at", "TIMESTAMP", "When it began, UTC."),
     Column("ended_at", "TIMESTAMP", "When it ended, UTC; NULL while it goes on."),
     Column("outcome", "VARCHAR", "SUCCESSFUL, FAILED, CANCELED, RESUMABLE (its manager was lost) or RUNNING."),
@@ -125,6 +126,12 @@ TASKS = (
     Column("retries", "BIGINT", "How many of its attempts were not the first in their run."),
     Column("creator", "VARCHAR", "The task whose continuation it belongs to."),
     Column("options", "JSON", "What the user said about it, as far as it differs from the defaults."),
+    Column("type", "VARCHAR", "function, timer, event, event_checkpointed, wait or actor (a method of one)."),
+    Column(
+        "due_at",
+        "TIMESTAMP",
+        "When its timer (or the time of a wait) is over or was, or its scheduled next attempt begins, UTC.",
+    ),
     Column("defined_seq", "BIGINT", "Seq of its definition: the order in which tasks came to be."),
 )
 
@@ -152,6 +159,9 @@ ATTEMPTS = (
     Column("fetch_s", "DOUBLE", "Seconds spent on getting its arguments."),
     Column("checkpoint_s", "DOUBLE", "Seconds spent on storing its output."),
     Column("resources", "JSON", "All it asked of Ray, an object."),
+    Column("stdout", "VARCHAR", "The last 64 KiB that a failed attempt printed."),
+    Column("stderr", "VARCHAR", "The last 64 KiB of what a failed attempt wrote to stderr."),
+    Column("function_hash", "VARCHAR", "Hash of the function body that it ran: which code that was."),
     Column("submitted_seq", "BIGINT", "Seq of its submission: the order in which attempts were made."),
 )
 
@@ -162,8 +172,9 @@ EDGES = (
     Column(
         "kind",
         "VARCHAR",
-        "argument: takes the output as a value; nested: finds it inside a container; continuation: from a task to the "
-        "one whose output becomes its own; created: from a task to the other sources of the continuation it returned.",
+        "argument: takes the output as a value; nested: finds it inside a container; waited: may choose it (a wait "
+        "does); order: only comes after it (calls of a virtual actor); continuation: from a task to the one whose "
+        "output becomes its own; created: from a task to the other sources of the continuation it returned.",
     ),
 )
 
@@ -182,6 +193,45 @@ TASK_STATS = (
     Column("output_bytes_sum", "BIGINT", "Their output_bytes, summed, bytes."),
 )
 
+_ACTOR = Column("actor_id", "VARCHAR", "Id of the virtual actor, which is the id of its workflow.")
+
+ACTOR_CALLS = (
+    _ACTOR,
+    Column("task_id", "VARCHAR", "The task that is the call; NULL for a readonly one, which is none."),
+    Column("name", "VARCHAR", "Given or default name of the task; the method's for a readonly call."),
+    Column("method", "VARCHAR", "Name of the method; __init__ for the construction."),
+    Column("kind", "VARCHAR", "writer: one after the other, changes the state; readonly: beside the others."),
+    Column("status", "VARCHAR", "As of a task; RUNNING until all that the method returned has ended, too."),
+    Column("submitted_at", "TIMESTAMP", "When it was called, UTC; NULL for a readonly call, noted when it ends."),
+    Column("started_at", "TIMESTAMP", "When the method first began, by the worker's clock, UTC."),
+    Column("ended_at", "TIMESTAMP", "When the method last ended, by the worker's clock, UTC; NULL while it runs."),
+    Column("duration_s", "DOUBLE", "Seconds the method took; a workflow that it returned is not counted."),
+    Column("attempts", "BIGINT", "How many attempts it had."),
+    Column("error_type", "VARCHAR", "Type of its error, or of that of the workflow which it returned."),
+    Column("error_message", "VARCHAR", "Message of that error."),
+    Column("metadata", "JSON", "The user's metadata of the call, an object."),
+    Column("caller", "VARCHAR", "Ray's id of the job that called, where it is known."),
+    Column("call_seq", "BIGINT", "Seq of the event that speaks of it first: the order of the calls."),
+)
+
+VIRTUAL_ACTORS = (
+    _ACTOR,
+    Column("class", "VARCHAR", "Module and qualified name of its class."),
+    Column("status", "VARCHAR", "As of a workflow: SUCCESSFUL while nothing is to do, RUNNING during a writing call."),
+    Column("created_at", "TIMESTAMP", "When the manager accepted its construction, UTC."),
+    Column("calls", "BIGINT", "How many calls were made, readonly ones too; its construction is none."),
+    Column("readonly_calls", "BIGINT", "How many of them were readonly and have ended."),
+    Column("calls_failed", "BIGINT", "How many of them are FAILED; a later call tries a failed writer again first."),
+    Column("calls_open", "BIGINT", "How many of them are PENDING, RUNNING or RETRYING."),
+    Column("last_call_at", "TIMESTAMP", "When the last of them was made (a readonly one: began), UTC."),
+    Column("state_bytes", "BIGINT", "Size of its last committed state, pickled, bytes."),
+    Column("state_at", "TIMESTAMP", "When that was committed, UTC."),
+    Column("state_seq", "BIGINT", "Seq of the event that committed it."),
+    Column("error_type", "VARCHAR", "Type of the error that failed it; NULL unless it is FAILED."),
+    Column("error_message", "VARCHAR", "Message of that error."),
+    Column("class_hash", "VARCHAR", "Hash of the pickled class."),
+)
+
 #: view -> its columns, in the order in which the views can be made.
 VIEWS: dict[str, tuple[Column, ...]] = {
     "events": _event_columns(),
@@ -191,6 +241,8 @@ VIEWS: dict[str, tuple[Column, ...]] = {
     "workflows": WORKFLOWS,
     "edges": EDGES,
     "task_stats": TASK_STATS,
+    "actor_calls": ACTOR_CALLS,
+    "virtual_actors": VIRTUAL_ACTORS,
     "live_workflows": (*WORKFLOWS, _AS_OF),
     "live_tasks": (*TASKS, _AS_OF),
 }
