@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeAlias
 import polars as pl
 
 from wfstore import errors
+from wfstore._follow import Follower
 from wfstore._history import History
 from wfstore.index import Connection, Index, LiveSource, Params, Relation, catalog, filters, reports, to_polars
 from wfstore.log import LogReader, VerifyReport, resolve_storage, verify
@@ -184,10 +185,26 @@ class Store:
         if row["seq"] is None or (ended_badly and not row["is_state"]):
             _no_output(workflow_id, task_id, row)
         if not row["kept"]:
-            what = f"The output of task {row['task_id']!r} of workflow {workflow_id!r} was not kept (checkpoint=False)"
-            raise errors.NotCheckpointedError(workflow_id, f"{what}; a resume computes it again.")
+            what = f"The output of task {row['task_id']!r} of workflow {workflow_id!r} was not kept"
+            raise errors.NotCheckpointedError(workflow_id, f"{what} (checkpoint=False, or imported without values).")
         inline = self._reader.read_range(row["seq"], row["seq"], columns=("payload",)).column("payload")[0].as_py()
         return loads(PayloadStore(self.storage).get(row["hash"]) if inline is None else inline)
+
+    def follow(self, id: str | None = None, *, since: str | int | None = None) -> Follower:
+        """The rows of `events` in log order, one by one, and then those to come as they are committed.
+
+        It waits for more until it is closed: ``with store.follow() as events: for event in events: ...``. Each one is
+        a `FollowedEvent`: ``event.type``, ``event["type"]``, ``dict(event)``, and `event.cursor`. None is left out or
+        given twice, also while the log goes on in other files or under another manager.
+
+        id: only that workflow's, deleted and submitted anew or not yet there included. since: a cursor, to go on
+        behind its event, in this process or another; None or "start": from the first event on; "now": only what is
+        committed after this call; a seq: what comes after that event.
+
+        Raises ValueError for a `since` that is none of these; StorageError for the cursor of another log. Taking
+        events raises DamageError or StorageError where the log cannot be read, and ends the iterator.
+        """
+        return Follower(self._reader, id, since)
 
     def report(self, name: str, **params: Any) -> pl.DataFrame:
         """Run a report of `queries/reports/`. Raises ValueError for a report or parameter there is not."""

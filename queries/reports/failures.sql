@@ -1,31 +1,79 @@
 -- name: failures
--- summary: Failed attempts by task name and error, the most frequent first; lost and canceled ones are not counted.
--- grain: workflow_name, task_name, error_type
+-- summary: Failed attempts by task name and kind of message, the most frequent first; lost and canceled ones are not counted.
+-- grain: workflow_name, task_name, error_type, fingerprint
 -- param: workflow VARCHAR = NULL: Only workflows of this name.
+-- param: task VARCHAR = NULL: Only tasks of this name.
 -- param: since TIMESTAMP = NULL: Only attempts submitted from then on.
+-- param: until TIMESTAMP = NULL: Only attempts submitted before then.
+-- param: limit BIGINT = NULL: How many rows.
 -- column: workflow_name VARCHAR: Name of the workflows.
 -- column: task_name VARCHAR: Name of the tasks.
 -- column: error_type VARCHAR: Type of the error.
+-- column: fingerprint VARCHAR: The message without what differs each time: numbers, hex, paths, quoted text; its first 1,000 characters.
 -- column: n BIGINT: How many attempts failed with it.
 -- column: workflows BIGINT: In how many workflows.
+-- column: first_at TIMESTAMP: When it was seen first, UTC.
 -- column: last_at TIMESTAMP: When it was seen last, UTC.
 -- column: last_workflow_id VARCHAR: The workflow in which it was seen last.
+-- column: last_task_id VARCHAR: The task in which it was seen last.
 -- column: last_message VARCHAR: Message of the error seen last.
+WITH failed AS MATERIALIZED (
+    SELECT
+        flow.name AS workflow_name,
+        task.name AS task_name,
+        attempt.error_type,
+        attempt.error_message,
+        attempt.workflow_id,
+        attempt.task_id,
+        attempt.ended_at,
+        attempt.submitted_seq
+    FROM wfstore.attempt_facts AS attempt
+    JOIN wfstore.task_facts AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
+    JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = attempt.workflow_id
+    WHERE attempt.status = 'FAILED'
+      AND attempt.kind IS DISTINCT FROM 'lost'
+      AND ($workflow IS NULL OR flow.name = $workflow)
+      AND ($task IS NULL OR task.name = $task)
+      AND ($since IS NULL OR attempt.submitted_at >= $since)
+      AND ($until IS NULL OR attempt.submitted_at < $until)
+),
+-- what is in quotes goes first, as it may look like anything else; \B keeps the apostrophe of a word out
+printed AS (
+    SELECT
+        error_message,
+        left(error_message, 1000) AS whole,
+        regexp_replace(whole, '"[^"\n]*"|`[^`\n]*`|\B''.*?''\B', '<text>', 'g') AS unquoted,
+        regexp_replace(unquoted, '\b[A-Za-z][A-Za-z0-9+.-]*://[^\s''"<>]+', '<path>', 'g') AS located,
+        regexp_replace(
+            located,
+            '(^|[\s(\[{=,:;])(?:[A-Za-z]:[\\/]|(?:~|\.{1,2})?/)[^\s,:;()\[\]{}<>''"]+', '\1<path>', 'g'
+        ) AS absolute,
+        regexp_replace(absolute, '\b[\w.-]+(?:/[\w.-]+){2,}|\b[\w.-]+/[\w.-]+\.\w+', '<path>', 'g') AS pathless,
+        regexp_replace(
+            pathless, '\b0[xX][0-9a-fA-F]+\b|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b', '<hex>', 'g'
+        ) AS marked,
+        -- long numbers before bare hex, which may consist of digits only
+        regexp_replace(marked, '\b\d{8,}\b', '<n>', 'g') AS counted,
+        regexp_replace(counted, '\b[0-9a-fA-F]{8,}\b', '<hex>', 'g') AS hexless,
+        regexp_replace(hexless, '\d+(?:[eE][-+]?\d+)?', '<n>', 'g') AS numbered,
+        regexp_replace(numbered, '(?:\B[-+])?<n>(?:[.,:_]<n>)*', '<n>', 'g') AS joined,
+        trim(regexp_replace(joined, '\s+', ' ', 'g')) AS fingerprint
+    FROM (SELECT DISTINCT error_message FROM failed)
+)
 SELECT
-    flow.name AS workflow_name,
-    task.name AS task_name,
-    attempt.error_type,
+    failed.workflow_name,
+    failed.task_name,
+    failed.error_type,
+    printed.fingerprint,
     count(*) AS n,
-    count(DISTINCT attempt.workflow_id) AS workflows,
-    max(attempt.ended_at) AS last_at,
-    arg_max(attempt.workflow_id, attempt.submitted_seq) AS last_workflow_id,
-    arg_max(attempt.error_message, attempt.submitted_seq) AS last_message
-FROM main.attempts AS attempt
-JOIN main.tasks AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
-JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
-WHERE attempt.status = 'FAILED'
-  AND attempt.kind IS DISTINCT FROM 'lost'
-  AND ($workflow IS NULL OR flow.name = $workflow)
-  AND ($since IS NULL OR attempt.submitted_at >= $since)
-GROUP BY flow.name, task.name, attempt.error_type
-ORDER BY n DESC, last_at DESC, workflow_name, task_name
+    count(DISTINCT failed.workflow_id) AS workflows,
+    min(failed.ended_at) AS first_at,
+    max(failed.ended_at) AS last_at,
+    arg_max(failed.workflow_id, failed.submitted_seq) AS last_workflow_id,
+    arg_max(failed.task_id, failed.submitted_seq) AS last_task_id,
+    arg_max(failed.error_message, failed.submitted_seq) AS last_message
+FROM failed
+LEFT JOIN printed ON printed.error_message = failed.error_message
+GROUP BY failed.workflow_name, failed.task_name, failed.error_type, printed.fingerprint
+ORDER BY n DESC, last_at DESC, workflow_name, task_name, error_type, fingerprint
+LIMIT $limit

@@ -3,7 +3,9 @@
 -- grain: workflow_id, task_id
 -- param: limit BIGINT = 20: How many rows.
 -- param: workflow VARCHAR = NULL: Only workflows of this name.
+-- param: task VARCHAR = NULL: Only tasks of this name.
 -- param: since TIMESTAMP = NULL: Only tasks submitted from then on.
+-- param: until TIMESTAMP = NULL: Only tasks submitted before then.
 -- column: workflow_id VARCHAR: Id of the workflow.
 -- column: workflow_name VARCHAR: Name of the workflow.
 -- column: task_id VARCHAR: Id of the task.
@@ -26,10 +28,12 @@ SELECT
     task.duration_s,
     task.output_bytes
 FROM main.tasks AS task
-JOIN main.workflows AS flow ON flow.workflow_id = task.workflow_id
+JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = task.workflow_id
 WHERE task.duration_s IS NOT NULL
   AND task.type NOT IN ('timer', 'event', 'wait')
   AND ($workflow IS NULL OR flow.name = $workflow)
+  AND ($task IS NULL OR task.name = $task)
   AND ($since IS NULL OR task.submitted_at >= $since)
+  AND ($until IS NULL OR task.submitted_at < $until)
 ORDER BY task.duration_s DESC, task.workflow_id, task.task_id
 LIMIT $limit

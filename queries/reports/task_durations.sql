@@ -2,7 +2,10 @@
 -- summary: How long the successful attempts of each task name take, in percentiles.
 -- grain: workflow_name, task_name
 -- param: workflow VARCHAR = NULL: Only workflows of this name.
+-- param: task VARCHAR = NULL: Only tasks of this name.
 -- param: since TIMESTAMP = NULL: Only attempts submitted from then on.
+-- param: until TIMESTAMP = NULL: Only attempts submitted before then.
+-- param: limit BIGINT = NULL: How many rows.
 -- column: workflow_name VARCHAR: Name of the workflows.
 -- column: task_name VARCHAR: Name of the tasks.
 -- column: n BIGINT: How many successful attempts.
@@ -13,21 +16,31 @@
 -- column: max_s DOUBLE: The longest, seconds.
 -- column: total_s DOUBLE: All of them, seconds.
 SELECT
-    flow.name AS workflow_name,
-    task.name AS task_name,
+    workflow_name,
+    task_name,
     count(*) AS n,
-    quantile_cont(attempt.duration_s, 0.5) AS p50_s,
-    quantile_cont(attempt.duration_s, 0.9) AS p90_s,
-    quantile_cont(attempt.duration_s, 0.95) AS p95_s,
-    quantile_cont(attempt.duration_s, 0.99) AS p99_s,
-    max(attempt.duration_s) AS max_s,
-    sum(attempt.duration_s) AS total_s
-FROM main.attempts AS attempt
-JOIN main.tasks AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
-JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
-WHERE attempt.status = 'SUCCESSFUL'
-  AND attempt.duration_s IS NOT NULL
-  AND ($workflow IS NULL OR flow.name = $workflow)
-  AND ($since IS NULL OR attempt.submitted_at >= $since)
-GROUP BY flow.name, task.name
+    quantile_cont(duration_us, 0.5) / 1e6 AS p50_s,
+    quantile_cont(duration_us, 0.9) / 1e6 AS p90_s,
+    quantile_cont(duration_us, 0.95) / 1e6 AS p95_s,
+    quantile_cont(duration_us, 0.99) / 1e6 AS p99_s,
+    max(duration_us) / 1e6 AS max_s,
+    sum(duration_us) / 1e6 AS total_s
+FROM (
+    SELECT
+        flow.name AS workflow_name,
+        task.name AS task_name,
+        date_diff('microsecond', attempt.started_at, attempt.ended_at) AS duration_us
+    FROM wfstore.attempt_facts AS attempt
+    JOIN wfstore.task_facts AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
+    JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = attempt.workflow_id
+    WHERE attempt.status = 'SUCCESSFUL'
+      AND attempt.started_at IS NOT NULL
+      AND attempt.ended_at IS NOT NULL
+      AND ($workflow IS NULL OR flow.name = $workflow)
+      AND ($task IS NULL OR task.name = $task)
+      AND ($since IS NULL OR attempt.submitted_at >= $since)
+      AND ($until IS NULL OR attempt.submitted_at < $until)
+)
+GROUP BY workflow_name, task_name
 ORDER BY total_s DESC, workflow_name, task_name
+LIMIT $limit

@@ -4,6 +4,8 @@
 -- param: bucket INTERVAL = 1h: Length of a span.
 -- param: workflow VARCHAR = NULL: Only workflows of this name.
 -- param: since TIMESTAMP = NULL: Only attempts that ended from then on.
+-- param: until TIMESTAMP = NULL: Only attempts that ended before then.
+-- param: limit BIGINT = NULL: How many rows, the earliest ones.
 -- column: bucket TIMESTAMP: Beginning of the span, UTC.
 -- column: attempts BIGINT: How many attempts ended in it.
 -- column: succeeded BIGINT: How many of them successfully.
@@ -16,13 +18,17 @@ SELECT
     count(*) AS attempts,
     count(*) FILTER (attempt.status = 'SUCCESSFUL') AS succeeded,
     count(*) FILTER (attempt.status = 'FAILED') AS failed,
-    coalesce(sum(attempt.duration_s), 0) AS busy_s,
+    coalesce(sum(date_diff('microsecond', attempt.started_at, attempt.ended_at)), 0) / 1e6 AS busy_s,
     coalesce(sum(attempt.output_bytes), 0)::BIGINT AS output_bytes,
     count(*) FILTER (attempt.status = 'SUCCESSFUL') / epoch($bucket::INTERVAL) AS tasks_per_s
-FROM main.attempts AS attempt
-JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
+FROM wfstore.attempt_facts AS attempt
 WHERE attempt.ended_at IS NOT NULL
-  AND ($workflow IS NULL OR flow.name = $workflow)
+  AND (
+      $workflow IS NULL
+      OR attempt.workflow_id IN (SELECT workflow_id FROM wfstore.workflow_facts WHERE name = $workflow)
+  )
   AND ($since IS NULL OR attempt.ended_at >= $since)
-GROUP BY ALL
+  AND ($until IS NULL OR attempt.ended_at < $until)
+GROUP BY bucket
 ORDER BY bucket
+LIMIT $limit

@@ -61,7 +61,7 @@ def test_a_report_answers_in_the_columns_it_declares(name: str) -> None:
     assert [(c, str(t)) for c, t in zip(answer.columns, answer.types, strict=True)] == [
         (column.name, column.type) for column in query.columns
     ]
-    assert len(answer.fetchall()) > 0
+    assert answer.fetchall() or name == "stuck"  # nothing is
 
 
 @pytest.mark.parametrize("page", sorted(reference.PAGES))

@@ -114,7 +114,7 @@ def test_an_output_that_there_is_not(store: wfstore.Store) -> None:
 
 
 def test_reports(store: wfstore.Store) -> None:
-    assert set(store.reports()["name"]) == {"failures", "output_sizes", "slowest_tasks", "task_durations", "throughput"}
+    assert {"failures", "output_sizes", "slowest_tasks", "task_durations", "throughput"} <= set(store.reports()["name"])
     assert store.report("slowest_tasks", limit=3).height == 3
     assert store.report("slowest_tasks", workflow="shop")["workflow_name"].unique().to_list() == ["shop"]
     assert store.report("throughput", bucket="1d")["attempts"].sum() == store.report("throughput")["attempts"].sum()

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import wfstore
-from wfstore.cli import act, events, importing, maintain, query, read, text
+from wfstore.cli import act, events, exporting, importing, maintain, query, read, text
 from wfstore.cli.demo import command as demo_command
 from wfstore.cli.errors import StoppedError
 from wfstore.errors import WfstoreError
@@ -37,6 +37,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "report": query.report,
     "demo": demo_command.demo,
     "import": importing.import_,
+    "export": exporting.export,
     "resume": act.resume,
     "rerun": act.rerun,
     "cancel": act.cancel,

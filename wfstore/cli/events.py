@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from wfstore.cli import details, output, text
 from wfstore.cli.options import AsJson, Storage
 from wfstore.errors import WorkflowNotFoundError
-from wfstore.model.events import Event
+from wfstore.model import events as ev
 
-#: How often a followed log is read even if nothing announced a change: network disks announce none.
-_POLL_MS = 1000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+if TYPE_CHECKING:
+    from wfstore._follow import FollowedEvent
+    from wfstore.log import LogReader
+
+#: Event types -> whether the workflow has something to say after them.
+_GOES_ON = {
+    ev.WORKFLOW_SUBMITTED: True,
+    ev.WORKFLOW_QUEUED: True,
+    ev.WORKFLOW_STARTED: True,
+    ev.WORKFLOW_INTERRUPTED: True,
+    ev.WORKFLOW_SUCCEEDED: False,
+    ev.WORKFLOW_FAILED: False,
+    ev.WORKFLOW_CANCELED: False,
+    ev.WORKFLOW_DELETED: False,
+}
+#: What a virtual actor ends with: after a call it is only idle, and goes on with the next one.
+_ENDS_OF_ACTOR = frozenset({ev.WORKFLOW_CANCELED, ev.WORKFLOW_DELETED})
+
+
+_Written: TypeAlias = Callable[["FollowedEvent"], str]
 
 
 def tail(
@@ -27,78 +42,138 @@ def tail(
     ] = None,
     count: Annotated[int, typer.Option("-n", "--lines", min=0, metavar="N", help="The last N events.")] = 20,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with new ones as they are committed.")] = False,
+    forever: Annotated[bool, typer.Option("--forever", help="With -f ID: go on after the workflow has ended.")] = False,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the last events, newest last."""
-    from wfstore.log import resolve_storage
+    """Print the last events, newest last.
 
-    place = resolve_storage(storage)
+    With -f it goes on until Ctrl-C. With -f ID it waits for a workflow that is yet to come, and is done when it has
+    succeeded, failed, or was canceled or deleted; a virtual actor only when it was canceled or deleted.
+    """
+    from wfstore.log import LogReader, resolve_storage
+
+    if forever and not (follow and workflow_id):
+        raise typer.BadParameter("--forever goes with -f and an ID")
+    reader = LogReader(resolve_storage(storage))
     written = _json_line if as_json else _text_line
-    for number, events in enumerate(_batches(place, follow)):
-        if number == 0 and workflow_id is not None and not follow:
-            events = _known(events, workflow_id)
-        chosen = (event for event in events if workflow_id in (None, event.workflow_id))
-        _print(deque(chosen, maxlen=count) if number == 0 else chosen, written)
+    if workflow_id is None:
+        _all(reader, count, follow, written)
+    elif follow:
+        _follow_one(reader, workflow_id, count, forever, written)
+    else:
+        _print(_last(_known(reader, workflow_id), count), written)
 
 
-def _known(events: Iterable[Event], workflow_id: str) -> list[Event]:
-    """The events, where `workflow_id` has any among them. One to be followed may be yet to come."""
-    found = [event for event in events if event.workflow_id == workflow_id]
+def _all(reader: LogReader, count: int, follow: bool, written: _Written) -> None:
+    from wfstore._follow import Follower
+    from wfstore.log.follow import end_of
+
+    end = end_of(reader).next_seq - 1
+    _print(_between(reader, max(0, end - count), end), written)
+    if follow:
+        with Follower(reader, since=end) as events:
+            _print(events, written, at_once=True)
+
+
+def _follow_one(reader: LogReader, workflow_id: str, count: int, forever: bool, written: _Written) -> None:
+    from wfstore._follow import Follower
+    from wfstore.log.follow import end_of
+
+    end = end_of(reader).next_seq - 1
+    life = _Life()
+    past = [event for event in _past(reader, workflow_id) if event.seq <= end]
+    for event in past:
+        life.see(event)
+    _print(_last(past, count), written)
+    if not past and sys.stderr.isatty():
+        typer.echo(f"waiting for workflow {text.safe(workflow_id)}, which has no events yet", err=True)
+    if life.ended and not forever:
+        return
+    with Follower(reader, workflow_id, end) as events:
+        for event in events:
+            _print([event], written)
+            life.see(event)
+            if life.ended and not forever:
+                break
+        else:
+            return
+    # Its end and what that does to its tasks are one commit.
+    last = _between(reader, event.seq, end_of(reader).next_seq - 1)
+    _print((event for event in last if event.workflow_id == workflow_id), written)
+
+
+class _Life:
+    """Whether a workflow has ended, by its events."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._actor = False
+
+    def see(self, event: FollowedEvent) -> None:
+        self._actor = event.type == ev.ACTOR_CREATED or (self._actor and event.type != ev.WORKFLOW_DELETED)
+        if event.type in _GOES_ON:
+            self.ended = not _GOES_ON[event.type] and (not self._actor or event.type in _ENDS_OF_ACTOR)
+
+
+def _past(reader: LogReader, workflow_id: str) -> list[FollowedEvent]:
+    """What there is about one workflow, found by the index, not by reading on."""
+    import wfstore
+    from wfstore._follow import FollowedEvent
+
+    frame = wfstore.open(reader.storage, live=False).events(workflow_id, order_by="seq")
+    return [FollowedEvent(row) for row in frame.iter_rows(named=True)]
+
+
+def _known(reader: LogReader, workflow_id: str) -> list[FollowedEvent]:
+    found = _past(reader, workflow_id)
     if not found:
         raise WorkflowNotFoundError(workflow_id)
     return found
 
 
-def _batches(storage: str, follow: bool) -> Iterator[Iterable[Event]]:
-    """What is committed now, then, if asked for, what was added since, for ever."""
-    from wfstore.log import LogReader
-    from wfstore.schema.codec import to_events
+def _last(events: list[FollowedEvent], count: int) -> list[FollowedEvent]:
+    return events[max(0, len(events) - count) :]
 
-    reader = LogReader(storage)
-    table, cursor = reader.read(None)
-    yield to_events(table)
-    if not follow:
+
+def _between(reader: LogReader, after: int, last: int) -> Iterator[FollowedEvent]:
+    """The events behind `after`, up to `last`, which must be there."""
+    from wfstore._follow import Follower
+
+    if after >= last:
         return
-    from watchfiles import watch
-
-    hints = watch(storage, step=5, debounce=20, rust_timeout=_POLL_MS, yield_on_timeout=True)
-    while True:
-        table, cursor = reader.read(cursor)
-        if table.num_rows:
-            yield to_events(table)
-        next(hints)
+    with Follower(reader, since=after) as events:
+        for event in events:
+            if event.seq <= last:
+                yield event
+            if event.seq >= last:
+                return
 
 
-def _print(events: Iterable[Event], written: Callable[[Event], str]) -> None:
+def _print(events: Iterable[FollowedEvent], written: _Written, at_once: bool = False) -> None:
+    """at_once: whoever reads gets each line when it is there, not when the last one is."""
     for event in events:
         sys.stdout.write(written(event) + "\n")
+        if at_once:
+            sys.stdout.flush()
     sys.stdout.flush()
 
 
-def _json_line(event: Event) -> str:
-    row: dict[str, Any] = {name: value for name, value in event._asdict().items() if value is not None}
-    row.pop("payload", None)
-    for name in ("ts", "ts_source"):
-        if name in row:
-            row[name] = _time(row[name])
+def _json_line(event: FollowedEvent) -> str:
+    row = {name: value for name, value in event.items() if value is not None}
     if event.attributes:
         row["attributes"] = json.loads(event.attributes)
     return output.json_line(row)
 
 
-def _text_line(event: Event) -> str:
+def _text_line(event: FollowedEvent) -> str:
     task = event.task_id or ""
     if event.attempt is not None:
         task += f" #{event.attempt}"
     run = "" if event.run is None else f"run {event.run}"
     error = f"{event.error_type}: {text.first_line(event.error_message)}" if event.error_type else ""
-    when = text.iso(_time(event.ts))[:23].replace("T", " ")
+    when = text.iso(event.ts)[:23].replace("T", " ")
     more = details.of(event.type, event.attributes)
     about = (event.workflow_id or "", run, task, event.status or "", event.kind or "")
     facts = (*about, text.size(event.bytes), more, error)
     return "  ".join([f"{event.seq:>6}", when, f"{event.type:<23}", *(text.safe(fact) for fact in facts if fact)])
-
-
-def _time(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)

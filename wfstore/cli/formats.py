@@ -73,7 +73,7 @@ def write(
     if how is Format.table and target is None:
         _table(frame, human)
         return
-    with _opened(target) as stream:
+    with opened(target) as stream:
         if how is Format.parquet:
             frame.write_parquet(stream)
         else:
@@ -81,7 +81,7 @@ def write(
 
 
 @contextmanager
-def _opened(target: Path | None) -> Iterator[IO[bytes]]:
+def opened(target: Path | None) -> Iterator[IO[bytes]]:
     """Bytes to stdout, or to `target`, which is there whole or not at all."""
     if target is None:
         sys.stdout.flush()

@@ -18,38 +18,53 @@ from wfstore.cli.options import AsJson, Storage
 if TYPE_CHECKING:
     from wfstore.imports import ImportReport
 
-FORMATS = ("ray-workflow",)
+FORMATS = ("ray-workflow", "wfformat")
 _SHOWN = 20
 
 
 def import_(
-    format_: Annotated[str, typer.Argument(metavar="FORMAT", help="What wrote it: ray-workflow.", show_default=False)],
-    path: Annotated[
-        str,
+    format_: Annotated[
+        str, typer.Argument(metavar="FORMAT", help=f"What wrote it: {' or '.join(FORMATS)}.", show_default=False)
+    ],
+    paths: Annotated[
+        list[str],
         typer.Argument(
             metavar="PATH",
-            help="Path or URI (s3://, gs://, ...) of the storage that ray.init(storage=) named.",
+            help="ray-workflow: path or URI (s3://, gs://, ...) of the storage that ray.init(storage=) named. "
+            "wfformat: one or more files.",
             show_default=False,
         ),
     ],
+    workflow_id: Annotated[
+        str | None,
+        typer.Option("--id", metavar="ID", help="wfformat, one file: the workflow's id; default: the file's name."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, write nothing.")] = False,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
     """Import the workflows of another system. What the store has already is left as it is.
 
-    Modules that unfinished workflows need are looked for in the current folder too. Exit code 1 when one could not be
-    read; the others are imported.
+    ray-workflow: modules that unfinished workflows need are looked for in the current folder too. Exit code 1 when a
+    workflow could not be read; the others are imported.
     """
     if format_ not in FORMATS:
         known = ", ".join(FORMATS)
         raise typer.BadParameter(f"{format_!r} is not known here; what there is: {known}", param_hint="FORMAT")
-    from wfstore.imports import import_ray_workflow
-
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    if workflow_id is not None and (format_ != "wfformat" or len(paths) > 1):
+        raise typer.BadParameter("names the workflow of one WfFormat file", param_hint="--id")
     with _bar() as show:
-        report = import_ray_workflow(path, storage, dry_run=dry_run, progress=show)
+        if format_ == "wfformat":
+            from wfstore.imports import import_wfformat
+
+            report = import_wfformat(paths, storage, workflow_id=workflow_id, dry_run=dry_run, progress=show)
+        else:
+            report = _ray_workflow(paths, storage, dry_run, show)
+    _tell(report, as_json)
+
+
+def _tell(report: ImportReport, as_json: bool) -> None:
+    """Raises RefusedError when something could not be imported."""
     if as_json:
         output.document(_document(report))
     else:
@@ -57,6 +72,18 @@ def import_(
     if report.broken:
         count = len(report.broken)
         raise RefusedError(f"{count} workflow{'s' * (count != 1)} could not be imported")
+
+
+def _ray_workflow(
+    paths: list[str], storage: str | None, dry_run: bool, show: Callable[[int, int], None] | None
+) -> ImportReport:
+    if len(paths) != 1:
+        raise typer.BadParameter("ray-workflow: one storage at a time", param_hint="PATH")
+    from wfstore.imports import import_ray_workflow
+
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    return import_ray_workflow(paths[0], storage, dry_run=dry_run, progress=show)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,16 +40,44 @@ def report(
     param: Annotated[
         list[str] | None, typer.Option(metavar="K=V", help="A parameter of the report; may be repeated.")
     ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Short for --param since=TIME: ISO 8601, or a span such as 7d.")
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Without NAME: write one page with charts that needs nothing else."),
+    ] = None,
     how: FormatOption = None,
     target: OutputOption = None,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a named query over the store, or list them."""
+    """Run a named query over the store, list them, or write a page of the most asked ones.
+
+    The page takes --since and --param since=, until=, workflow=. It needs the extra: pip install 'wfstore[report]'.
+    """
+    given = _parameters([*(param or []), *([f"since={since}"] if since else [])])
+    if html is not None:
+        if name or how or target or as_json:
+            raise typer.BadParameter("the page takes no NAME and has no other format", param_hint="--html")
+        _write_page(html, storage, given)
+        return
     chosen = formats.chosen(how, as_json, target)
     store = wfstore.open(storage)
-    frame = store.report(name, **_parameters(param or [])) if name else store.reports()
+    frame = store.report(name, **given) if name else store.reports()
     formats.write(frame, chosen, target, human=True)
+
+
+def _write_page(target: Path, storage: str | None, given: dict[str, str]) -> None:
+    from wfstore.reports import html
+
+    unknown = [name for name in given if name not in ("since", "until", "workflow")]
+    if unknown:
+        known = "the page takes since, until and workflow"
+        raise typer.BadParameter(f"{known}, not {', '.join(unknown)}", param_hint="--param")
+    page = html(wfstore.open(storage), **given)
+    with formats.opened(target) as stream:
+        stream.write(page.encode())
 
 
 def _parameters(given: list[str]) -> dict[str, str]:

@@ -5,5 +5,6 @@ It never imports Ray by itself; only what a user's own pickled function names ma
 
 from wfstore.imports.ray_workflow import import_ray_workflow
 from wfstore.imports.report import Imported, ImportReport, Problem
+from wfstore.imports.wfformat import import_wfformat
 
-__all__ = ["ImportReport", "Imported", "Problem", "import_ray_workflow"]
+__all__ = ["ImportReport", "Imported", "Problem", "import_ray_workflow", "import_wfformat"]

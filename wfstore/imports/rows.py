@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from wfstore.imports.keeping import Encoded, Failure
@@ -47,17 +48,21 @@ def task_options(task: OldTask) -> TaskOptions:
 
 
 class Rows:
-    """Collects the rows. `at` sets the moment of those that follow; one that is not known is that of the last row."""
+    """Collects the rows. `at` sets the moment of those that follow; one that is not known is that of the last row.
 
-    def __init__(self, workflow_id: str, runs: int, now: int) -> None:
-        self._draft = Draft(workflow_id, runs, now, by=BY)
+    runs: how many a deleted workflow of this id had; by: what every row says who wrote it
+    """
+
+    def __init__(self, workflow_id: str, runs: int, now: int, by: str = BY) -> None:
+        self._by = by
+        self._draft = Draft(workflow_id, runs, now, by=by)
         self._begun = 0
         self._specs: dict[str, TaskSpec] = {}
         self.attempts: dict[str, int] = {}
 
     @property
     def events(self) -> list[Event]:
-        return [event._replace(by=BY) for event in self._draft.events]
+        return [event._replace(by=self._by) for event in self._draft.events]
 
     @property
     def begun_again(self) -> bool:
@@ -93,11 +98,15 @@ class Rows:
             task_options(task),
             task.metadata,
         )
-        self._specs[task.task_id] = spec
+        self.define_spec(task.task_id, spec, {"creator": creator})
+
+    def define_spec(self, task_id: str, spec: TaskSpec, more: Mapping[str, Any]) -> None:
+        """spec: with ids as `upstream`; more: attributes that a spec does not have."""
+        self._specs[task_id] = spec
         args = spec.args
         self.task(
             ev.TASK_DEFINED,
-            task.task_id,
+            task_id,
             PENDING,
             status=PENDING,
             name=spec.name,
@@ -111,27 +120,34 @@ class Rows:
                 "kinds": None if all(kind == ARGUMENT for kind in spec.kinds) else list(spec.kinds),
                 "options": options_to_json(spec.options),
                 "metadata": dict(spec.metadata),
-                "creator": creator,
                 "shared": [ref_to_json(ref) for ref in spec.shared],
                 "args": None if args is None else args.hash,
+                **more,
             },
         )
 
-    def submit(self, task_id: str, ready: int | None, started: int | None) -> None:
-        """The next attempt at a task, and its start where it is known."""
+    def submit(self, task_id: str, ready: int | None, started: int | None, node_id: str | None = None) -> None:
+        """The next attempt at a task, and its start (and the machine) where it is known."""
         self.at(ready)
         self.attempts[task_id] = attempt = self.attempts.get(task_id, 0) + 1
         self._draft.submit(task_id, attempt, self._specs[task_id])
         if started is not None:
             self.at(started)
-            self._attempt(ev.ATTEMPT_STARTED, task_id, RUNNING, RUNNING, ts_source=started)
+            self._attempt(ev.ATTEMPT_STARTED, task_id, RUNNING, RUNNING, ts_source=started, node_id=node_id)
 
     def succeed(
-        self, task_id: str, ended: int | None, output: PayloadRef | None, shown: str | None, continued_to: str | None
+        self,
+        task_id: str,
+        ended: int | None,
+        output: PayloadRef | None,
+        shown: str | None = None,
+        continued_to: str | None = None,
+        stored: bool = True,
     ) -> None:
-        """Its attempt ended well. output: None when it was not kept, or is a continuation's."""
+        """Its attempt ended well. output: None when nothing is known of it, or it is a continuation's; stored: the
+        store has its bytes."""
         self.at(ended)
-        kept = None if continued_to is not None else output is not None
+        kept = None if continued_to is not None else stored and output is not None
         self._attempt(
             ev.ATTEMPT_SUCCEEDED,
             task_id,
@@ -139,7 +155,7 @@ class Rows:
             SUCCESSFUL,
             ts_source=ended,
             attributes=dumps({"output_repr": shown, "checkpointed": kept}),
-            **where(output),
+            **where(output, stored),
         )
         if continued_to is not None:
             self.task(ev.TASK_CONTINUED, task_id, SUCCESSFUL, attributes={"output_task": continued_to})

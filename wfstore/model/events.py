@@ -112,7 +112,8 @@ EVENT_TYPES: dict[str, str] = {
     WORKFLOW_SUBMITTED: (
         "A workflow was accepted; its tasks follow in the same commit. status PENDING. attributes: metadata, "
         "output_task, tasks (how many), driver (job_id, runtime_env, packages of the submitter), timeout_s, "
-        "rerun_of (the workflow whose DAG and inputs it repeats), actor (class of the virtual actor that it is)."
+        "rerun_of (the workflow whose DAG and inputs it repeats), actor (class of the virtual actor that it is); of an "
+        "imported one: source, imported_at, recorded."
     ),
     WORKFLOW_QUEUED: "It waits for a free running slot. status PENDING.",
     WORKFLOW_STARTED: (

@@ -84,6 +84,10 @@ class Field:
             raise self.error(key, f"a whole number of bytes is expected, not {value}")
         return None if value is None else int(value)
 
+    def rest(self, *known: str) -> dict[str, Any]:
+        """What else is there, as it is."""
+        return {key: value for key, value in self._data.items() if key not in known}
+
     def _get(self, key: str, kind: type, default: object = _MISSING) -> Any:
         value = self._data.get(key)
         if value is None:

@@ -1,18 +1,20 @@
 """Reads WfFormat 1.5 files (wfcommons.org): a workflow's DAG with the run times and file sizes that were recorded.
 
-Pure: a file in, frozen dataclasses out. It follows no reference to another file, knows no other version of the
-format, and keeps nothing of machines and commands beyond what a task of ours can show.
+Pure: a file in, frozen dataclasses out. It follows no reference to another file and knows no other version of the
+format.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
+from wfstore.traces._executions import Execution, by_id, executions, machines
 from wfstore.traces._fields import Field
 
 SCHEMA_VERSION = "1.5"
@@ -30,7 +32,9 @@ class TraceTask:
     runtime_s: seconds, None where no execution was recorded
     input_bytes, output_bytes: sums of its files' sizes
     input_files, output_files: ids of its files
-    program: what it ran; cores: how many it asked for; memory_bytes: its peak
+    program, arguments: what it ran; cores: how many it asked for; memory_bytes: its peak
+    executed_at: when it began, as written in the file; machines: names of the nodes where it ran
+    facts: other measured numbers under their names in the format
     """
 
     id: str
@@ -46,6 +50,10 @@ class TraceTask:
     program: str | None = None
     cores: float | None = None
     memory_bytes: int | None = None
+    arguments: tuple[str, ...] = ()
+    executed_at: str | None = None
+    machines: tuple[str, ...] = ()
+    facts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,8 @@ class Trace:
     """One recorded workflow: its tasks in an order in which parents come first.
 
     path: the file; makespan_s: wall time of the recorded execution in seconds; executed_at: as written in the file;
-    files: id -> size in bytes
+    files: id -> size in bytes; machines: node name -> what the file says of it; created_at: of the file, as written
+    executed: there is an execution section
     """
 
     path: str
@@ -63,19 +72,14 @@ class Trace:
     files: Mapping[str, int]
     makespan_s: float | None = None
     executed_at: str | None = None
+    created_at: str | None = None
+    executed: bool = True
+    machines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def edges(self) -> int:
         """How many pairs of parent and child there are."""
         return sum(len(task.parents) for task in self.tasks)
-
-
-@dataclass(frozen=True, slots=True)
-class _Execution:
-    runtime_s: float | None = None
-    program: str | None = None
-    cores: float | None = None
-    memory_bytes: int | None = None
 
 
 def read(path: str | PathLike[str]) -> Trace:
@@ -90,55 +94,34 @@ def read(path: str | PathLike[str]) -> Trace:
         raise document.error("schemaVersion", f"version {SCHEMA_VERSION} is read here, not {version!r}")
     workflow = document.child("workflow")
     specification = workflow.child("specification")
-    specified = _by_id(specification, "tasks")
+    specified = by_id(specification, "tasks")
     if not specified:
         raise specification.error("tasks", "there is no task")
     files = _files(specification)
     execution = workflow.child("execution") if workflow.has("execution") else None
-    executed = _executions(execution, specified) if execution else {}
+    executed = executions(execution, specified) if execution else {}
     parents = _parents(specified)
     return Trace(
         path=str(path),
         name=document.text("name"),
         description=document.text("description", ""),
         tasks=tuple(
-            _task(specified[task_id], parents, children, files, executed.get(task_id, _Execution()))
+            _task(specified[task_id], parents, children, files, executed.get(task_id, Execution()))
             for task_id, children in _ordered(parents, specification)
         ),
         files=files,
         makespan_s=execution.number("makespanInSeconds") if execution else None,
         executed_at=execution.text("executedAt", "") or None if execution else None,
+        created_at=document.text("createdAt", "") or None,
+        executed=execution is not None,
+        machines=machines(execution) if execution else {},
     )
-
-
-def _by_id(owner: Field, key: str) -> dict[str, Field]:
-    found: dict[str, Field] = {}
-    for item in owner.children(key):
-        name = item.text("id")
-        if name in found:
-            raise item.error("id", f"{name!r} is there twice, first at {found[name].place}")
-        found[name] = item
-    return found
 
 
 def _files(specification: Field) -> dict[str, int]:
     if not specification.has("files"):
         return {}
-    return {name: item.size("sizeInBytes") or 0 for name, item in _by_id(specification, "files").items()}
-
-
-def _executions(execution: Field, specified: Mapping[str, Field]) -> dict[str, _Execution]:
-    found: dict[str, _Execution] = {}
-    for task_id, item in _by_id(execution, "tasks").items():
-        if task_id not in specified:
-            raise item.error("id", f"there is no task {task_id!r} in the specification")
-        found[task_id] = _Execution(
-            runtime_s=item.number("runtimeInSeconds"),
-            program=item.child("command").text("program", "") or None if item.has("command") else None,
-            cores=item.number("coreCount"),
-            memory_bytes=item.size("memoryInBytes"),
-        )
-    return found
+    return {name: item.size("sizeInBytes") or 0 for name, item in by_id(specification, "files").items()}
 
 
 def _parents(specified: Mapping[str, Field]) -> dict[str, dict[str, None]]:
@@ -172,7 +155,7 @@ def _task(
     parents: Mapping[str, Iterable[str]],
     children: tuple[str, ...],
     files: Mapping[str, int],
-    executed: _Execution,
+    executed: Execution,
 ) -> TraceTask:
     task_id = item.text("id")
     name = item.text("name")
@@ -197,4 +180,8 @@ def _task(
         program=executed.program,
         cores=executed.cores,
         memory_bytes=executed.memory_bytes,
+        arguments=executed.arguments,
+        executed_at=executed.executed_at,
+        machines=executed.machines,
+        facts=executed.facts or {},
     )

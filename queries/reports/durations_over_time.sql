@@ -1,0 +1,61 @@
+-- name: durations_over_time
+-- summary: How long the successful attempts of each task name took, in each span of time; tasks that only wait are left out.
+-- grain: bucket, workflow_name, task_name
+-- param: bucket INTERVAL = 1d: Length of a span.
+-- param: workflow VARCHAR = NULL: Only workflows of this name.
+-- param: task VARCHAR = NULL: Only tasks of this name.
+-- param: since TIMESTAMP = NULL: Only attempts that ended from then on.
+-- param: until TIMESTAMP = NULL: Only attempts that ended before then.
+-- param: limit BIGINT = NULL: How many task names, those that took most in sum.
+-- column: bucket TIMESTAMP: Beginning of the span, UTC.
+-- column: workflow_name VARCHAR: Name of the workflows.
+-- column: task_name VARCHAR: Name of the tasks.
+-- column: n BIGINT: How many successful attempts ended in the span.
+-- column: p50_s DOUBLE: Median, seconds.
+-- column: p95_s DOUBLE: 95th percentile, seconds.
+-- column: max_s DOUBLE: The longest, seconds.
+-- column: total_s DOUBLE: All of them, seconds.
+WITH span AS MATERIALIZED (
+    SELECT
+        bucket,
+        workflow_name,
+        task_name,
+        count(*) AS n,
+        quantile_cont(duration_us, 0.5) / 1e6 AS p50_s,
+        quantile_cont(duration_us, 0.95) / 1e6 AS p95_s,
+        max(duration_us) / 1e6 AS max_s,
+        sum(duration_us) AS total_us
+    FROM (
+        SELECT
+            time_bucket($bucket::INTERVAL, attempt.ended_at) AS bucket,
+            flow.name AS workflow_name,
+            task.name AS task_name,
+            date_diff('microsecond', attempt.started_at, attempt.ended_at) AS duration_us
+        FROM wfstore.attempt_facts AS attempt
+        JOIN wfstore.task_facts AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
+        JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = attempt.workflow_id
+        WHERE attempt.status = 'SUCCESSFUL'
+          AND attempt.started_at IS NOT NULL
+          AND attempt.ended_at IS NOT NULL
+          -- looking for the word first: most tasks are functions, whose definitions need no parsing then
+          AND (
+              NOT contains(task.definition, '"type"')
+              OR coalesce(task.definition ->> '$.type', 'function') NOT IN ('timer', 'event', 'wait')
+          )
+          AND ($workflow IS NULL OR flow.name = $workflow)
+          AND ($task IS NULL OR task.name = $task)
+          AND ($since IS NULL OR attempt.ended_at >= $since)
+          AND ($until IS NULL OR attempt.ended_at < $until)
+    )
+    GROUP BY bucket, workflow_name, task_name
+)
+SELECT bucket, workflow_name, task_name, n, p50_s, p95_s, max_s, total_us / 1e6 AS total_s
+FROM span
+SEMI JOIN (
+    SELECT workflow_name, task_name
+    FROM span
+    GROUP BY workflow_name, task_name
+    ORDER BY sum(total_us) DESC, workflow_name, task_name
+    LIMIT $limit
+) AS most USING (workflow_name, task_name)
+ORDER BY bucket, workflow_name, task_name

@@ -1,0 +1,57 @@
+-- name: queue_waits
+-- summary: How long attempts stood in Ray's queue before they began; tasks that only wait hold no place in it.
+-- grain: workflow_name, task_name
+-- param: workflow VARCHAR = NULL: Only workflows of this name.
+-- param: task VARCHAR = NULL: Only tasks of this name.
+-- param: since TIMESTAMP = NULL: Only attempts submitted from then on.
+-- param: until TIMESTAMP = NULL: Only attempts submitted before then.
+-- param: limit BIGINT = NULL: How many rows.
+-- column: workflow_name VARCHAR: Name of the workflows.
+-- column: task_name VARCHAR: Name of the tasks.
+-- column: n BIGINT: How many attempts began.
+-- column: p50_s DOUBLE: Median, seconds.
+-- column: p95_s DOUBLE: 95th percentile, seconds.
+-- column: p99_s DOUBLE: 99th percentile, seconds.
+-- column: max_s DOUBLE: The longest, seconds.
+-- column: total_s DOUBLE: All of them, seconds.
+-- column: busy_s DOUBLE: Seconds that those of them which ended took after it, summed.
+-- column: longest_workflow_id VARCHAR: The workflow of the longest.
+-- column: longest_task_id VARCHAR: The task of the longest.
+SELECT
+    workflow_name,
+    task_name,
+    count(*) AS n,
+    quantile_cont(queue_us, 0.5) / 1e6 AS p50_s,
+    quantile_cont(queue_us, 0.95) / 1e6 AS p95_s,
+    quantile_cont(queue_us, 0.99) / 1e6 AS p99_s,
+    max(queue_us) / 1e6 AS max_s,
+    sum(queue_us) / 1e6 AS total_s,
+    coalesce(sum(busy_us), 0) / 1e6 AS busy_s,
+    arg_max(workflow_id, (queue_us, -submitted_seq)) AS longest_workflow_id,
+    arg_max(task_id, (queue_us, -submitted_seq)) AS longest_task_id
+FROM (
+    SELECT
+        flow.name AS workflow_name,
+        task.name AS task_name,
+        attempt.workflow_id,
+        attempt.task_id,
+        attempt.submitted_seq,
+        date_diff('microsecond', attempt.submitted_at, attempt.started_at) AS queue_us,
+        date_diff('microsecond', attempt.started_at, attempt.ended_at) AS busy_us
+    FROM wfstore.attempt_facts AS attempt
+    JOIN wfstore.task_facts AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
+    JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = attempt.workflow_id
+    WHERE attempt.started_at IS NOT NULL
+      -- looking for the word first: most tasks are functions, whose definitions need no parsing then
+      AND (
+          NOT contains(task.definition, '"type"')
+          OR coalesce(task.definition ->> '$.type', 'function') NOT IN ('timer', 'event', 'wait')
+      )
+      AND ($workflow IS NULL OR flow.name = $workflow)
+      AND ($task IS NULL OR task.name = $task)
+      AND ($since IS NULL OR attempt.submitted_at >= $since)
+      AND ($until IS NULL OR attempt.submitted_at < $until)
+)
+GROUP BY workflow_name, task_name
+ORDER BY total_s DESC, workflow_name, task_name
+LIMIT $limit
