@@ -32,7 +32,7 @@ _LONGEST_PATH = 100
 _DONE, _RAISED, _BY_RAY = 0, 1, 2
 
 #: The manager's methods that may be asked for here.
-SERVED = frozenset({"handle", "run", "call_actor", "wait", "exchange", "status", "actor"})
+SERVED = frozenset({"handle", "run", "call_actor", "wait", "exchange", "status", "actor", "log_lines"})
 
 Serve = Callable[[str, tuple[Any, ...]], Coroutine[Any, Any, Any]]
 
@@ -136,6 +136,10 @@ class Channel:
     def __init__(self, path: str) -> None:
         self._path = path
         self._local = threading.local()
+
+    def exists(self) -> bool:
+        """Some manager of this cluster has listened on this node."""
+        return os.path.exists(self._path)
 
     def call(self, method: str, *args: Any) -> Any:
         """What the manager's method returns or raises. Raises ChannelLostError."""
