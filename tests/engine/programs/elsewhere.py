@@ -1,6 +1,6 @@
 """A workflow whose task imports a module of the submitter's working_dir: ``submit`` lets it fail, ``resume`` goes on.
 
-    elsewhere submit STORAGE FLAG WORKING_DIR | elsewhere resume STORAGE
+elsewhere submit STORAGE FLAG WORKING_DIR | elsewhere resume STORAGE
 """
 
 from __future__ import annotations
