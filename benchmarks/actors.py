@@ -2,7 +2,7 @@
 
     python benchmarks/actors.py [--runs 5] [--calls 200]
 
-Prints JSON lines; times are milliseconds per call, medians over the runs. Both sides call and wait, one after the other.
+Prints JSON lines; times are milliseconds per call, medians over the runs. Both sides call and wait, one by one.
 """
 
 from __future__ import annotations

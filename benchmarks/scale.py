@@ -2,8 +2,8 @@
 
     python benchmarks/scale.py [--runs 3] [--deep 1000] [--wide 10000]
 
-Prints JSON lines: milliseconds per task of a continuation `deep` levels deep and of a fan-out `wide` tasks wide (made by
-a continuation), beside the same of 100.
+Prints JSON lines: milliseconds per task of a continuation `deep` levels deep and of a fan-out `wide` tasks wide (made
+by a continuation), beside the same of 100.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/waiting.py [--workflows 10000] [--kind sleep|event|both] [--spread 40]
 
-Prints JSON lines: memory of the manager (MB), CPUs that Ray tasks hold meanwhile, and how late they wake up (milliseconds
-after the time they were to wake at, by the manager's clock as it is in the log).
+Prints JSON lines: memory of the manager (MB), CPUs that Ray tasks hold meanwhile, and how late they wake up
+(milliseconds after the time they were to wake at, by the manager's clock as it is in the log).
 """
 
 from __future__ import annotations

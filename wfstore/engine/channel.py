@@ -4,8 +4,8 @@ A call of an async actor costs 1 ms and about as much processor time on both sid
 Nothing depends on it: whatever goes wrong here is `ChannelLostError`, and the caller goes by Ray, with the same request
 id. References to Ray objects never travel this way; their reply says to ask by Ray.
 
-A message is its length (4 bytes, little endian) and a pickle. The socket lies in Ray's own folder of sockets and is for
-this user only; as on Ray's ports, whoever can write to it can run code.
+A message is its length (4 bytes, little endian) and a pickle. The socket lies in Ray's own folder of sockets, which is
+open to every user of the machine; both ends take nothing from another user, as a pickle can run code.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ from typing import Any
 import ray._private.worker as ray_worker
 
 _LENGTH = struct.Struct("<I")
+#: Process, user and group at the other end of a Linux socket.
+_CREDENTIALS = struct.Struct("3i")
 _MOST_BYTES = 1 << 30
 #: Longest path that every system takes for a socket.
 _LONGEST_PATH = 100
 _DONE, _RAISED, _BY_RAY = 0, 1, 2
 
 #: The manager's methods that may be asked for here.
-SERVED = frozenset({"handle", "run", "call_actor", "wait", "exchange", "status", "actor"})
+SERVED = frozenset({"handle", "run", "call_actor", "wait", "exchange", "status", "actor", "log_lines"})
 
 Serve = Callable[[str, tuple[Any, ...]], Coroutine[Any, Any, Any]]
 
@@ -57,11 +59,22 @@ def path_for(name: str, namespace: str) -> str | None:
 
 
 async def listen(path: str, serve: Serve) -> asyncio.Server:
-    """Answer requests on the running loop. A socket that an earlier manager left there is replaced."""
+    """Answer requests on the running loop. A socket that an earlier manager left there is replaced.
+
+    Raises OSError where no socket can be. It gets its place only when it is closed to other users and listened to.
+    """
+    new = f"{path}~"
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    server = await asyncio.get_running_loop().create_unix_server(lambda: _Connection(serve), path)
-    os.chmod(path, 0o600)
+        os.unlink(new)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(new)
+        os.chmod(new, 0o600)
+        server = await asyncio.get_running_loop().create_unix_server(lambda: _Connection(serve), sock=listener)
+        os.rename(new, path)
+    except OSError:
+        listener.close()
+        raise
     return server
 
 
@@ -100,9 +113,15 @@ class _Connection(asyncio.Protocol):
             reply = _BY_RAY, None
         except Exception as error:  # it is the caller's
             reply = _RAISED, error
+        except asyncio.CancelledError:  # the manager is leaving: nobody may wait for what never comes
+            if self._transport is not None:
+                self._transport.abort()
+            raise
         try:
             data = pickle.dumps(reply, 5)
         except Exception:  # an answer that does not pickle alone
+            data = b""
+        if not 0 < len(data) <= _MOST_BYTES:
             data = pickle.dumps((_BY_RAY, None), 5)
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(_LENGTH.pack(len(data)) + data)
@@ -118,43 +137,61 @@ class Channel:
         self._path = path
         self._local = threading.local()
 
+    def exists(self) -> bool:
+        """Some manager of this cluster has listened on this node."""
+        return os.path.exists(self._path)
+
     def call(self, method: str, *args: Any) -> Any:
         """What the manager's method returns or raises. Raises ChannelLostError."""
         message = pickle.dumps((method, args), 5)
         if len(message) > _MOST_BYTES:
             raise ChannelLostError("too large")
-        try:
-            connection = self._connection()
-            connection.sendall(_LENGTH.pack(len(message)) + message)
-            kind, value = pickle.loads(_read(connection))
-        except BaseException as error:  # an interrupted one would be answered with the reply to another request
-            self._close()
-            if isinstance(error, OSError | EOFError):
-                raise ChannelLostError(str(error)) from error
-            raise
+        kind, value = self._ask(message)
         if kind == _RAISED:
             raise value
         if kind == _BY_RAY:
             raise ChannelLostError("the answer holds Ray objects")
         return value
 
-    def _connection(self) -> socket.socket:
-        connection: socket.socket | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                connection.connect(self._path)
-            except OSError:
+    def _ask(self, message: bytes) -> Any:
+        """A connection is out of its place while it is used: a signal handler or a finalizer may call in the middle of
+        this, and would read the other's reply. After an error it is not used again. A fork leaves it to the parent."""
+        place, process = vars(self._local), str(os.getpid())
+        connection: socket.socket | None = place.pop(process, None)
+        try:
+            if connection is None:
+                connection = _connected(self._path)
+            connection.sendall(_LENGTH.pack(len(message)) + message)
+            reply = pickle.loads(_read(connection))
+        except BaseException as error:
+            if connection is not None:
                 connection.close()
-                raise
-            self._local.connection = connection
-        return connection
-
-    def _close(self) -> None:
-        connection: socket.socket | None = getattr(self._local, "connection", None)
-        if connection is not None:
-            self._local.connection = None
+            if isinstance(error, Exception):  # of the connection, or a class that does not load here
+                raise ChannelLostError(str(error)) from error
+            raise
+        if place.setdefault(process, connection) is not connection:
             connection.close()
+        return reply
+
+
+def _connected(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(path)
+        if _owner(connection, path) != os.geteuid():
+            raise PermissionError(f"{path} is another user's")
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def _owner(connection: socket.socket, path: str) -> int:
+    """User id of whoever listens there."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return os.lstat(path).st_uid
+    _, user, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return int(user)
 
 
 def _read(connection: socket.socket) -> bytes:

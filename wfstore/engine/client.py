@@ -51,7 +51,7 @@ class Client:
         self._sees_storage = (Path(self.storage) / "store.json").exists()
         self._store = PayloadStore(self.storage)
         self._driver: dict[str, Any] | None = None
-        self._log = DriverLog(asking(lambda: self._handle, submitter()))
+        self._log = DriverLog(asking(lambda: self._handle, submitter(), self._channel))
         self._session = ray.get_runtime_context().get_session_name()
 
     def usable(self) -> bool:

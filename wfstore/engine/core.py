@@ -76,7 +76,7 @@ class Core(Commits):
         for workflow in self._state.workflows.values():
             self._open_log(workflow.driver if workflow.status in WORKFLOW_ACTIVE else {})
         self._preparing: dict[tuple[str, ...], list[AttemptKey]] = {}
-        self._lingering: dict[str, asyncio.Future[Order | None]] = {}
+        self._lingering: dict[str, tuple[AttemptKey, asyncio.Future[Order | None]]] = {}
         self._to_submit: deque[AttemptKey] = deque()
         self._pump: asyncio.Task[None] | None = None
         asyncio.get_running_loop().call_soon(self._act, recovered.resumed)
@@ -97,14 +97,13 @@ class Core(Commits):
         if commit is not None:
             await self._committing(commit)
         following = self._follow(key, events) if self._executor.runs(key) else None
-        self._act(events)
-        if following is None and self._lingers(key):
-            following = await self._linger(key[0])
-        if self._executor.runs(key):
+        if following is not None:
             self._executor.hand_over(key, following)
-        elif following is not None:  # its worker died meanwhile
-            self._executor.submit(following)
-            return None
+        self._act(events)
+        if following is None and self._executor.runs(key):
+            following = await self._linger(key) if self._lingers(key) else None
+            if following is None and self._executor.runs(key):
+                self._executor.hand_over(key, None)
         return None if following is None else following.assignment.dumps()
 
     def _lingers(self, key: AttemptKey) -> bool:
@@ -112,16 +111,17 @@ class Core(Commits):
         workflow = self._state.workflows.get(key[0])
         return workflow is not None and workflow.actor is not None and key[0] not in self._lingering
 
-    async def _linger(self, workflow_id: str) -> Order | None:
+    async def _linger(self, key: AttemptKey) -> Order | None:
+        """What `_give` hands over to the worker that ran `key`, if it does so soon."""
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[Order | None] = loop.create_future()
-        self._lingering[workflow_id] = waiting
+        self._lingering[key[0]] = key, waiting
         timer = loop.call_later(_LINGER_S, _give_up, waiting)
         try:
             return await waiting
         finally:
             timer.cancel()
-            del self._lingering[workflow_id]
+            del self._lingering[key[0]]
 
     def _follow(self, key: AttemptKey, events: list[Event]) -> Order | None:
         """Take one of the attempts that `events` submit for the worker that ran `key`, out of `events`."""
@@ -309,18 +309,30 @@ class Core(Commits):
         return True
 
     async def _prepare(self, name: tuple[str, ...], driver: Mapping[str, Any]) -> None:
-        await asyncio.to_thread(self._orders.prepare, driver["runtime_env"], driver["packages"])
+        try:
+            await asyncio.to_thread(self._orders.prepare, driver["runtime_env"], driver["packages"])
+        except Exception as error:  # of the GCS or of the storage: a later attempt may do better
+            self._on_ended([Ended(key, failed(error, "system")) for key in self._preparing.pop(name)])
+            return
         self._to_submit.extend(self._preparing.pop(name))
         self._act([])
 
     def _give(self, order: Order) -> None:
-        lingering = self._lingering.get(order.key[0])
         if order.assignment.type in (EVENT, EVENT_CHECKPOINTED):
             self._listeners.submit(order)
-        elif lingering is not None and not lingering.done() and not order.inputs and not order.options:
-            lingering.set_result(order)
-        else:
+        elif not self._give_lingering(order):
             self._executor.submit(order)
+
+    def _give_lingering(self, order: Order) -> bool:
+        """Hand it over to a worker that waits for it. At once: it may be canceled before that worker has it."""
+        key, waiting = self._lingering.get(order.key[0], (None, None))
+        if key is None or waiting is None or waiting.done() or order.inputs or order.options:
+            return False
+        if not self._executor.runs(key):  # its worker has died
+            return False
+        self._executor.hand_over(key, order)
+        waiting.set_result(order)
+        return True
 
     def _order(self, workflow: WorkflowState, task: TaskState) -> Order | Outcome:
         """What a worker needs for the open attempt of `task`; the outcome instead, when the store does not give it."""
@@ -330,9 +342,11 @@ class Core(Commits):
             return failed(error, "serialization")
 
     async def _submit_rest(self) -> None:
-        while self._submit_some():
-            await asyncio.sleep(0)
-        self._pump = None
+        try:
+            while self._submit_some():
+                await asyncio.sleep(0)
+        finally:
+            self._pump = None
 
     def _close(self, workflow_id: str) -> None:
         """Let go of what an ended workflow holds, once nobody will report about it any more."""

@@ -25,6 +25,8 @@ from typing import Any
 import ray
 import ray._private.worker as ray_worker
 
+from wfstore.engine.channel import Channel
+
 #: (workflow id, task id, status)
 Line = tuple[str, str, str]
 #: (cursor to ask with next, lines since the cursor asked with, how many between them were dropped)
@@ -247,8 +249,9 @@ class DriverLog:
         self._closed.set()
 
 
-def asking(handle: Callable[[], Any], job_id: str) -> Ask:
-    """An `Ask` of the manager's method ``log_lines(job_id, since, timeout_s)``. handle: gives its actor handle."""
+def asking(handle: Callable[[], Any], job_id: str, channel: Channel | None = None) -> Ask:
+    """An `Ask` of the manager's method ``log_lines(job_id, since, timeout_s)``, by `channel` where the manager is on
+    this node. handle: gives its actor handle."""
     node = _node()
 
     def left() -> bool:
@@ -257,7 +260,11 @@ def asking(handle: Callable[[], Any], job_id: str) -> Ask:
     def ask(since: int, timeout_s: float) -> Answer:
         if left():
             raise LogClosedError("this process has left the cluster")
-        # Not by ``ray.get``: after a shutdown in between it would start a new Ray.
+        if channel is not None and channel.exists():
+            # A call of Ray's in a thread may come just after a shutdown, and would start a new Ray.
+            told: Answer = channel.call("log_lines", job_id, since, timeout_s)
+            return told
+        # Not by ``ray.get``, for the same reason.
         future = handle().log_lines.remote(job_id, since, timeout_s).future()
         deadline = time.monotonic() + timeout_s + _GRACE_S
         while not future.done() and time.monotonic() < deadline and not left():

@@ -26,6 +26,9 @@ _run_attempt = ray.remote(num_returns=2, max_retries=0)(attempt)
 #: Ray tasks of one kind at a time, on a small cluster; four for each CPU on a large one.
 LEAST_WINDOW = 16
 WINDOW_PER_CPU = 4
+#: When none of a kind has ended for so long, more of them go to Ray.
+STALLED_S = 1.0
+_MOST_NAMES = 512
 
 AttemptKey = tuple[str, int, str, int]
 
@@ -81,7 +84,8 @@ class TaskExecutor:
 
     Of each kind at most `window` are Ray tasks at a time; the others are held here, for workers that have just ended
     one of that kind (`take`), which costs a fraction of a Ray task. Ray sees enough of them waiting to keep every
-    worker busy, and to know that more nodes are wanted.
+    worker busy, and to know that more nodes are wanted. A window of which nothing ends grows: its attempts may wait for
+    held ones, as where each runs a workflow of its own kind, and Ray gives the CPUs of those that wait to others.
 
     `on_ended(ends)` is called on the loop with whatever ended since the last call: one call for many ends.
     """
@@ -92,10 +96,12 @@ class TaskExecutor:
         self._running: dict[AttemptKey, _Lease] = {}
         self._ended: deque[tuple[_Lease, Any]] = deque()
         self._wake_up = threading.Lock()
-        self._tasks: dict[tuple[str, str], Any] = {}
+        self._tasks: dict[str, Any] = {}
         self._in_ray: Counter[str] = Counter()
         self._held: dict[str, deque[Order]] = {}
         self._held_keys: set[AttemptKey] = set()
+        self._moved: set[str] = set()
+        self._look: asyncio.TimerHandle | None = None
         self.window = LEAST_WINDOW
 
     def submit(self, order: Order) -> None:
@@ -103,13 +109,30 @@ class TaskExecutor:
         if kind is not None and self._in_ray[kind] >= self.window:
             self._held.setdefault(kind, deque()).append(order)
             self._held_keys.add(order.key)
+            if self._look is None:
+                self._look = self._loop.call_later(STALLED_S, self._widen)
         else:
             self._start(order, kind)
 
     def take(self, key: AttemptKey) -> Order | None:
         """A held attempt for the worker that has ended `key`, to be handed over to it."""
         lease = self._running.get(key)
-        return None if lease is None or lease.kind is None else self._next(lease.kind)
+        if lease is None or lease.kind is None:
+            return None
+        order = self._next(lease.kind)
+        if order is not None:
+            self._moved.add(lease.kind)
+        return order
+
+    def _widen(self) -> None:
+        moved, self._moved = self._moved, set()
+        for kind in [kind for kind in self._held if kind not in moved]:
+            self._fill(kind, self._in_ray[kind] + LEAST_WINDOW)
+        self._look = self._loop.call_later(STALLED_S, self._widen) if self._held else None
+
+    def _fill(self, kind: str, up_to: int) -> None:
+        while self._in_ray[kind] < up_to and (order := self._next(kind)) is not None:
+            self._start(order, kind)
 
     def _next(self, kind: str) -> Order | None:
         held = self._held.get(kind)
@@ -155,9 +178,11 @@ class TaskExecutor:
         """The Ray function with the order's options. Named after the task, as Ray's own tools group by name."""
         name = order.name
         if not order.options and not order.runtime_env:
-            known = self._tasks.get((name, ""))
+            known = self._tasks.get(name)
             if known is None:
-                known = self._tasks[(name, "")] = _run_attempt.options(name=name)
+                if len(self._tasks) >= _MOST_NAMES:
+                    self._tasks.clear()
+                known = self._tasks[name] = _run_attempt.options(name=name)
             return known
         options: dict[str, Any] = {"name": name, **order.options}
         if order.runtime_env:
@@ -178,10 +203,7 @@ class TaskExecutor:
         while self._ended:
             lease, done = self._ended.popleft()
             if lease.kind is not None:
-                self._in_ray[lease.kind] -= 1
-                order = self._next(lease.kind)
-                if order is not None:
-                    self._start(order, lease.kind)
+                self._free(lease.kind)
             if lease.key is None or self._running.pop(lease.key, None) is None:
                 continue  # reported before, or canceled
             outcome = _outcome(done)
@@ -189,6 +211,16 @@ class TaskExecutor:
             ends.append(Ended(lease.key, outcome, lease.value if large else None))
         if ends:
             self._on_ended(ends)
+
+    def _free(self, kind: str) -> None:
+        """A lease of this kind has ended: others take its place, and places that the window has gained."""
+        had = self._in_ray[kind]
+        self._in_ray[kind] = had - 1
+        if kind in self._held:
+            self._moved.add(kind)
+        self._fill(kind, max(had, self.window))
+        if not self._in_ray[kind]:
+            del self._in_ray[kind]
 
 
 @dataclass(slots=True)
@@ -205,7 +237,10 @@ def _outcome(done: Any) -> Outcome:
     if isinstance(done, Exception):
         return _lost(done, "app")
     try:
-        return load_outcome(done.result())
+        data = done.result()
+        if not data:  # it had reported by a call, and never took what the reply brought
+            return failed(RuntimeError("the worker ended before it took this attempt"), "lost")
+        return load_outcome(data)
     except Exception as error:  # whatever Ray raises for a dead worker, node or object
         return _lost(error, "oom" if isinstance(error, OutOfMemoryError) else "system")
 

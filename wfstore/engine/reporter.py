@@ -82,10 +82,9 @@ class StartReporter:
     @staticmethod
     def _report(job: Assignment, place: Place) -> None:
         try:
-            manager = _manager(job.manager)
-        except ValueError:
-            return  # the manager is gone for good; nobody is left to tell
-        manager.report_started.remote(*job.key, place)
+            _manager(job.manager).report_started.remote(*job.key, place)
+        except Exception:  # whatever Ray raises for a manager that is gone or out of reach; the next may be heard
+            return
 
 
 REPORTER = StartReporter()

@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayError
 
 from wfstore.engine.answers import Answer, Delivered, as_read
 from wfstore.engine.failures import as_rays
@@ -36,6 +36,7 @@ class Outbox:
         self._watched: dict[Key, asyncio.Task[None]] = {}
         self._ready: list[tuple[Key, Answer]] = []
         self._news = asyncio.Event()
+        self._calls = 0
 
     def watch(self, keys: list[Key]) -> None:
         for key in keys:
@@ -51,11 +52,18 @@ class Outbox:
         self._news.set()
 
     async def take(self, timeout_s: float) -> list[tuple[Key, Answer]]:
-        """What has come since the last call; waits for something, up to `timeout_s`."""
+        """What has come since the last call; waits for something, up to `timeout_s`.
+
+        Nothing once there was another call meanwhile: this one's caller may have died, and its successor is calling.
+        """
+        self._calls += 1
+        this = self._calls
         try:
             if timeout_s > 0:
                 await asyncio.wait_for(self._news.wait(), timeout_s)
         except TimeoutError:
+            return []
+        if this != self._calls:
             return []
         self._news.clear()
         ready, self._ready = self._ready, []
@@ -105,10 +113,13 @@ class OutputWaiter:
             await asyncio.sleep(_MANAGER_AGAIN_S)
 
     async def _poll(self) -> None:
+        untold: list[Key] = []
         while self._waiting:
-            if not await self._exchange([], POLL_S):
+            if await self._exchange(untold, POLL_S):
+                untold = []
+            else:
                 await asyncio.sleep(_MANAGER_AGAIN_S)
-                await self._exchange(list(self._waiting), 0.0)
+                untold = list(self._waiting)
         self._polling = False
 
     async def _exchange(self, keys: list[Key], timeout_s: float) -> bool:
@@ -116,7 +127,7 @@ class OutputWaiter:
         try:
             manager: Any = ray.get_actor(*self._manager)
             ready: list[tuple[Key, Answer]] = await manager.outputs.remote(keys, timeout_s)
-        except (RayActorError, ValueError):
+        except (RayError, ValueError):
             return False
         for key, answer in ready:
             for future in self._waiting.pop(key, ()):

@@ -62,8 +62,9 @@ class LogReader:
         left = max_bytes
         for segment, window in self._walk(cursor):
             blocks += self._block(segment, window, cursor.next_seq)
-            if window.after.next_seq >= cursor.next_seq:
-                cursor = _cursor(segment, window.after)
+            if window.after.next_seq < cursor.next_seq:
+                continue  # on the way to a cursor that knows only its seq
+            cursor = _cursor(segment, window.after)
             if left is not None and (left := left - len(window.data)) <= 0:
                 break
         return blocks, cursor

@@ -19,6 +19,8 @@ from wfstore.engine.dag.node import TaskDef
 from wfstore.engine.dag.step import StepFunction, Workflow, step, with_options
 from wfstore.payloads import PayloadStore, loads
 
+_reading = ray.remote(max_retries=0)(read)
+
 
 class VirtualActorClass:
     """A class of durable objects; see ``workflow.virtual_actor``."""
@@ -174,7 +176,7 @@ def _read_async(actor_id: str, call: Workflow[Any]) -> Any:
     context = (actor_id, link.namespace, f"{name}.{uuid.uuid4().hex[:8]}")
     method = call.task.special.facts["method"]
     catch = bool(call.task.settings.catch_exceptions)
-    task = ray.remote(max_retries=0)(read).options(**{**options, "name": call.task.settings.name})
+    task = _reading.options(**{**options, "name": call.task.settings.name})
     return task.remote(link.storage, context, body, (method, state), catch, call.args, call.kwargs)
 
 
