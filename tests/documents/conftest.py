@@ -12,7 +12,7 @@ import ray
 
 from tests.documents.faces import FACES
 from tests.engine.conftest import ROOT, make_world, own_world
-from tests.engine.world import World
+from tests.engine.world import World, start_ray
 
 __all__ = ["cluster", "make_world", "older", "own_world"]
 
@@ -22,14 +22,7 @@ def cluster() -> Iterator[None]:
     """Example 2 asks for a GPU; Ray counts what it is told, so no card is needed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
-        ray.init(
-            address="local",
-            num_cpus=2,
-            num_gpus=1,
-            include_dashboard=False,
-            log_to_driver=False,
-            configure_logging=False,
-        )
+        start_ray(num_gpus=1)
         yield
         ray.shutdown()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import ray
 
-from tests.engine.world import World
+from tests.engine.world import World, start_ray
 
 ROOT = Path(__file__).parents[2]
 MakeWorld = Callable[..., World]
@@ -21,7 +21,7 @@ def cluster() -> Iterator[None]:
     """Workers and subprocesses find wfstore and the tests' own modules through PYTHONPATH."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = str(ROOT)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    start_ray()
     yield
     ray.shutdown()
     if before is None:

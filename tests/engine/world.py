@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -150,3 +151,12 @@ def ids(prefix: str = "w") -> str:
 
 def names(pairs: Iterable[tuple[str, Any]]) -> list[str]:
     return [name for name, _ in pairs]
+
+
+def start_ray(**options: Any) -> None:
+    """A local Ray for tests. One that something else has left behind in this process is shut down first."""
+    if ray.is_initialized():
+        warnings.warn("Ray was still running in this process", stacklevel=2)
+        ray.shutdown()
+    quiet = {"include_dashboard": False, "log_to_driver": False, "configure_logging": False}
+    ray.init(address="local", num_cpus=2, **quiet, **options)

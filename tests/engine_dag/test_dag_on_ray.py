@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import ray
 
+from tests.engine.world import start_ray
 from tests.engine_dag.dag_tools import MemoryStore
 from wfstore.engine.dag.adapter import InputValues
 from wfstore.engine.dag.arguments import ArgumentDumper, load
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.ray
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    start_ray()
     yield
     ray.shutdown()
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import pytest
 import ray
 
+from tests.engine.world import start_ray
 from wfstore import workflow
 
 
 @pytest.fixture(scope="package")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     path = str(tmp_path_factory.mktemp("review") / "store")
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    start_ray()
     workflow.init(storage=path)
     yield path
     ray.shutdown()

@@ -20,7 +20,7 @@ import ray
 from tests.engine.conftest import ROOT, MakeWorld, make_world, own_world  # noqa: F401
 from tests.engine.programs.tasks import note
 from tests.engine.test_crash import Caller
-from tests.engine.world import World, eventually, executions
+from tests.engine.world import World, eventually, executions, start_ray
 from tests.review.paths import (
     at_rest,
     counters,
@@ -42,7 +42,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.fault]
 def cluster() -> Iterator[None]:
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = str(ROOT)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    start_ray()
     yield
     ray.shutdown()
     if before is None:
