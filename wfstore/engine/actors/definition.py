@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from wfstore.engine.actors.method import CONSTRUCTOR
+from wfstore.engine.actors.method import CONSTRUCTOR, has_own_state
 from wfstore.engine.context import current_task
 from wfstore.engine.dag.functions import default_name, full_name
 from wfstore.engine.dag.node import Special, TaskDef
@@ -84,9 +84,9 @@ class StepInMethod:
 
     def options(self, **options: Any) -> StepInMethod:
         """Raises ValueError naming a wrong option."""
-        merged = with_options(ActorClass(self.cls).task(self.method), {**self.said, **options})
-        assert merged.settings is not None
-        return StepInMethod(self.cls, self.method, {**self.said, **options})
+        said = {**self.said, **options}
+        with_options(ActorClass(self.cls).task(self.method), said)
+        return StepInMethod(self.cls, self.method, said)
 
     def step(self, *args: Any, **kwargs: Any) -> Workflow[Any]:
         """Raises RuntimeError outside of a method of a virtual actor, TypeError for wrong arguments."""
@@ -105,7 +105,7 @@ def prepare(cls: Any) -> type:
     """
     if not isinstance(cls, type):
         raise TypeError(f"@workflow.virtual_actor goes on a class, not on {type(cls).__name__} {cls!r:.80}")
-    own_get = getattr(cls, "__getstate__", None) is not getattr(object, "__getstate__", None)
+    own_get = has_own_state(cls)
     own_set = hasattr(cls, "__setstate__")
     if own_set and not own_get:
         raise ValueError("The class does not have '__getstate__' method")
