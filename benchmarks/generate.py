@@ -21,11 +21,11 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -47,6 +47,9 @@ _COMMIT_BYTES = 8 << 20
 _DAY_US = 86_400_000_000
 _REPORT_S = 5.0
 
+#: What may happen: makes the scripts to choose from, and may write large values for them.
+Lives: TypeAlias = Callable[[PayloadStore, random.Random], Iterable[Script]]
+
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -61,6 +64,19 @@ def main(arguments: list[str] | None = None) -> None:
     generate(given.events, given.storage, given.months, given.seed, until)
 
 
+def company(payloads: PayloadStore, chance: random.Random) -> Iterable[Script]:
+    """Forty kinds of workflows and all that may happen to them."""
+    bodies: dict[str, str] = {}
+
+    def body(name: str) -> str:
+        if name not in bodies:
+            bodies[name] = payloads.put_file(pickle.dumps(partial(print, name), 5)).hash
+        return bodies[name]
+
+    large = [payloads.put_file(pickle.dumps(chance.randbytes(size), 5)) for size in _large_sizes(chance)]
+    return scripts(kinds(chance, [PayloadRef(ref.hash, ref.bytes) for ref in large], body), chance)
+
+
 def generate(
     events: int,
     storage: str,
@@ -68,6 +84,7 @@ def generate(
     seed: int,
     until: datetime,
     say: Callable[[dict[str, Any]], None] | None = None,
+    lives: Lives = company,
 ) -> dict[str, Any]:
     """Write at least that many events; returns the facts that it prints last. Raises the StorageError family."""
     say = say or (lambda row: print(json.dumps(row), flush=True))
@@ -76,7 +93,7 @@ def generate(
     if writer.next_seq > 1:
         writer.close()
         raise SystemExit(f"{storage} has a history already; name a store that is not there yet")
-    world = _World(storage, seed)
+    world = _World(lives(PayloadStore(storage), random.Random(seed)), seed)
     last_us = round(until.timestamp() * 1e6)
     first_us = last_us - round(timedelta(days=30.44 * months).total_seconds() * 1e6)
     sink = _Sink(writer, say)
@@ -156,23 +173,12 @@ class _Sink:
 
 
 class _World:
-    """All templates of one seed, and how often each is used."""
+    """All templates, and how often each is used."""
 
-    def __init__(self, storage: str, seed: int) -> None:
-        payloads = PayloadStore(storage)
-        chance = random.Random(seed)
+    def __init__(self, lives: Iterable[Script], seed: int) -> None:
         self._rng = np.random.default_rng(seed)
         self._values = Values()
-        bodies: dict[str, str] = {}
-
-        def body(name: str) -> str:
-            if name not in bodies:
-                bodies[name] = payloads.put_file(pickle.dumps(partial(print, name), 5)).hash
-            return bodies[name]
-
-        large = [payloads.put_file(pickle.dumps(chance.randbytes(size), 5)) for size in _large_sizes(chance)]
-        found = kinds(chance, [PayloadRef(ref.hash, ref.bytes) for ref in large], body)
-        self._templates = [Template(script) for script in scripts(found, chance)]
+        self._templates = [Template(script) for script in lives]
         weights = np.array([template.script.weight for template in self._templates])
         self._shares = weights / weights.sum()
         self._sizes = np.array([template.events for template in self._templates])

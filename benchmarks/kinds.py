@@ -11,8 +11,8 @@ from wfstore.model.dag import TIMER, DagSpec, RetryPolicy, TaskOptions, TaskSpec
 from wfstore.model.payload import PayloadRef
 from wfstore.payloads import Upstream, hash_of
 
-#: Values of tasks that keep theirs: so many integers from here on.
-FIRST_VALUE, VALUES = 100_000, 65_536
+#: Values of tasks that keep theirs: so many integers from here on, all of nine digits.
+FIRST_VALUE, VALUES = 100_000_000, 900_000_000
 
 # fmt: off
 _VERBS = [
@@ -73,7 +73,7 @@ class _Plan:
             last = self._timer(last)
         for task_name in self._names[1 : rng.choice((1, 2, 2, 3, 3, 4))]:
             last = self._add(task_name, last)
-        if rng.random() < 0.25:
+        if rng.random() < 0.2:
             catches = rng.random() < 0.4
             mapped = [self._add(self._names[10], last, catches=catches) for _ in range(rng.choice((2, 2, 3, 4, 12)))]
             last = self._add(self._names[11], *mapped)
@@ -101,7 +101,7 @@ class _Plan:
 
     def _spec(self, name: str, upstream: tuple[int, ...]) -> TaskSpec:
         kinds_ = ("argument",) * len(upstream)
-        return TaskSpec(name, name, self._bodies(name), _args(len(upstream)), upstream, kinds_)
+        return TaskSpec(name, name, self._bodies(name), pickled_args(len(upstream)), upstream, kinds_)
 
     def _timer(self, upstream: int) -> int:
         facts = {"delay_s": self._rng.choice((5.0, 60.0, 600.0))}
@@ -116,8 +116,8 @@ class _Plan:
         return DagSpec((*parts, self._spec(f"{self._subject}.total", tuple(range(width)))), width)
 
 
-def _args(upstream: int) -> PayloadRef:
-    """Outputs of tasks; without them one integer, which differs from workflow to workflow."""
+def pickled_args(upstream: int) -> PayloadRef:
+    """A task's arguments: outputs of as many tasks; without them one integer that differs between workflows."""
     if upstream:
         data = pickle.dumps((tuple(Upstream(position) for position in range(upstream)), {}), 5)
         return PayloadRef(hash_of(data), len(data), data)

@@ -6,11 +6,11 @@ times, so every row is one that a manager could have written. Its clocks say how
 
 from __future__ import annotations
 
-import functools
 import heapq
 import itertools
 import pickle
 import random
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -42,7 +42,16 @@ MARK, STEP = 2_000_000_000_000_000, 10_000_000_000
 #: START: a worker begins after `base`. END: user code of the median length `seconds` ends. USER: somebody asks, later.
 SUBMIT, MANAGER, DUE, START, END, USER = range(6)
 
-_ERRORS = (ValueError("could not convert string to float: 'n/a'"), KeyError("customer_id"), TimeoutError("timed out"))
+#: The number in a message differs from one failure to the next.
+_ERRORS = (
+    (ValueError, "could not convert string to float: 'n/a' (row %s)"),
+    (KeyError, "customer_id"),
+    (TimeoutError, "no answer to request %s within 30 s"),
+)
+#: Ray names a task by eight bytes of its own, no actor, and the job.
+_NO_ACTOR = "f" * 24
+#: Medians of what a worker spends beside user code. Six decimals, as they stand in rows: copies get others.
+_FETCH_S, _CHECKPOINT_S, _CHECKPOINT_FILE_S = 0.000101, 0.000151, 0.012001
 _TRACEBACK = "Traceback (most recent call last):\n" + "".join(
     f'  File "/srv/app/pipeline/{name}.py", line {line}, in {name}\n    return {name}(rows, **options)\n'
     for name, line in (("run", 88), ("step", 131), ("transform", 27))
@@ -75,10 +84,24 @@ class Script:
     runs: int
 
 
-@functools.cache
-def _error(number: int) -> PayloadRef:
-    data = pickle.dumps((None, _ERRORS[number]), 5)
-    return PayloadRef(hash_of(data), len(data), data)
+def _failure(number: int, which: int, ended_at: int, place: Place, retryable: bool) -> Outcome:
+    """User code raised; `number` marks what is different in each copy."""
+    type_, text = _ERRORS[which]
+    error = type_(text % f"E{number:05d}" if "%" in text else text)
+    data = pickle.dumps((None, error), 5)
+    said = "".join(traceback.format_exception_only(error))
+    return Outcome(
+        False,
+        ended_at,
+        place,
+        kind="app",
+        retryable=retryable,
+        error_type=type_.__name__,
+        error_message=str(error),
+        traceback=_TRACEBACK + said,
+        error=PayloadRef(f"F{number:063d}" if "%" in text else hash_of(data), len(data), data),
+        fetch_s=_FETCH_S,
+    )
 
 
 # -- one life ---------------------------------------------------------------------------------------------------------
@@ -109,7 +132,8 @@ class _Life:
 
     def live(self) -> None:
         metadata = {"name": self.kind.name, "batch": "B00000"}
-        submit = Submit(self.workflow_id, self.kind.dag, metadata, {"job_id": "04000000"}, self._request(), "scheduler")
+        driver = {"job_id": "J0000000", "runtime_env": {}}
+        submit = Submit(self.workflow_id, self.kind.dag, metadata, driver, self._request(), "scheduler")
         self._do(0, submit)
         if self._fate in ("canceled", "interrupted"):
             self._strike()
@@ -174,7 +198,7 @@ class _Life:
         start = self._clock(START, clock)
         group = self._groups.setdefault((clock, task.name), len(self._groups))
         end = self._clock(END, start, median, group)
-        place = Place(mark(start), f"N{number:055d}", 1_000_000 + number, f"R{number:047d}")
+        place = Place(mark(start), f"N{number:055d}", 1_000_000 + number, f"R{number:015d}{_NO_ACTOR}J0000000")
         if median > 0.2:
             self._later(start, RecordStarted(*key, place))
         outcome = self._outcome(task, number, mark(end), place)
@@ -182,29 +206,23 @@ class _Life:
 
     def _outcome(self, task: TaskState, number: int, ended_at: int, place: Place) -> Outcome:
         if (kind := self._fails(task)) is not None:
-            error = self.rng.randrange(len(_ERRORS))
             if kind == "system":
                 lost = "the worker died unexpectedly"
                 return Outcome(False, ended_at, place, kind=kind, error_type="WorkerCrashedError", error_message=lost)
-            return Outcome(
-                False,
-                ended_at,
-                place,
-                kind="app",
-                retryable=kind == "retryable",
-                error_type=type(_ERRORS[error]).__name__,
-                error_message=str(_ERRORS[error]),
-                traceback=_TRACEBACK,
-                error=_error(error),
-            )
+            which = self.rng.randrange(len(_ERRORS))
+            return _failure(number, which, ended_at, place, retryable=kind == "retryable")
         if task.name == self.kind.dynamic_task:
-            return Outcome(True, ended_at, place, continuation=self.kind.dynamic)
+            return Outcome(True, ended_at, place, continuation=self.kind.dynamic, fetch_s=_FETCH_S)
+        stored, shown, checkpoint_s = True, "<Table>", _CHECKPOINT_FILE_S
         if task.name in self.kind.gone:
-            return Outcome(True, ended_at, place, PayloadRef(f"G{number:063d}", number), False, "<Table>")
-        if task.name in self.kind.big:
-            return Outcome(True, ended_at, place, self.kind.big[task.name], True, "<Table>", checkpoint_s=0.012)
-        data = pickle.dumps(FIRST_VALUE, 5)
-        return Outcome(True, ended_at, place, PayloadRef(f"H{number:063d}", len(data), data), True, f"V{number:05d}")
+            output, stored, checkpoint_s = PayloadRef(f"G{number:063d}", number), False, _CHECKPOINT_S
+        elif task.name in self.kind.big:
+            output = self.kind.big[task.name]
+        else:
+            data = pickle.dumps(FIRST_VALUE, 5)
+            output = PayloadRef(f"H{number:063d}", len(data), data)
+            shown, checkpoint_s = f"V{number:08d}", _CHECKPOINT_S
+        return Outcome(True, ended_at, place, output, stored, shown, fetch_s=_FETCH_S, checkpoint_s=checkpoint_s)
 
     def _names(self, catching: bool) -> list[str]:
         functions = [spec for spec in self.kind.dag.tasks if spec.type != TIMER]
@@ -247,10 +265,11 @@ def scripts(found: list[Kind], rng: random.Random) -> Iterator[Script]:
                 continue
             copies = 2 if fate in ("plain", "retried") else 1
             for _ in range(copies):
-                yield _script(kind, fate, share * rate / copies, rng)
+                yield script(kind, fate, share * rate / copies, rng)
 
 
-def _script(kind: Kind, fate: str, weight: float, rng: random.Random) -> Script:
+def script(kind: Kind, fate: str, weight: float, rng: random.Random) -> Script:
+    """One life. fate: of those above, "caught", "retried" or "plain"; weight: how often, beside all others."""
     life = _Life(kind, fate, rng)
     life.live()
     end = life.workflow

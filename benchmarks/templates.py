@@ -28,10 +28,13 @@ Numbers = NDArray[np.int64]
 _NODES, _WORKERS = 8, 16
 _PID = 1_000_000
 _DIGITS = "#########"
+_VALUE = struct.pack("<i", FIRST_VALUE)
+_WORKFLOWS_PER_JOB = 2_000
 #: Placeholders inside texts, by their first letter; how many characters they take.
 _TEXTS = re.compile(
-    rb"(?P<id>#{9})|(?P<batch>B\d{5})|(?P<shown>V\d{5})|(?P<value>H\d{63})|(?P<args>A{64})|(?P<lost>G\d{63})"
-    rb"|(?P<node>N\d{55})|(?P<ray>R\d{47})|(?P<request>Q\d{31})|(?<=due_at\":)(?P<due>\d{16})"
+    rb"(?P<id>#{9})|(?P<batch>B\d{5})|(?P<shown>V\d{8})|(?P<value>H\d{63})|(?P<args>A{64})|(?P<lost>G\d{63})"
+    rb"|(?P<node>N\d{55})|(?P<ray>R\d{15})|(?P<job>J0{7})|(?P<request>Q\d{31})|(?P<wrong>E\d{5})|(?P<error>F\d{63})"
+    rb"|(?<=due_at\":)(?P<due>\d{16})|(?<=_s\":)(?P<spent>0\.0\d{5})"
 )
 _LOWEST_BYTES, _LARGEST_BYTES = 70_000, 2_000_000_000
 
@@ -45,26 +48,32 @@ class Copies(NamedTuple):
 
 
 class Values:
-    """What holes are filled with: pickled integers and their hashes, nodes, hexadecimal digits."""
+    """What holes are filled with: hashes of pickles, nodes, hexadecimal digits."""
 
     def __init__(self) -> None:
-        integers = range(FIRST_VALUE, FIRST_VALUE + VALUES)
-        self.outputs = _digests(pickle.dumps(FIRST_VALUE, 5), integers)
-        self.args = _digests(pickle.dumps(((FIRST_VALUE,), {}), 5), integers)
+        self._output = pickle.dumps(FIRST_VALUE, 5)
+        self._args = pickle.dumps(((FIRST_VALUE,), {}), 5)
         self.hex = np.frombuffer(bytes(range(256)).hex().encode(), np.uint8).reshape(256, 2)
         nodes = [hashlib.sha224(b"node %d" % number).hexdigest().encode() for number in range(_NODES)]
         self.nodes = np.frombuffer(b"".join(nodes), np.uint8).reshape(_NODES, 56)
 
     def hexadecimal(self, rng: np.random.Generator, count: int, width: int) -> Bytes:
-        raw = np.frombuffer(rng.bytes(count * width // 2), np.uint8)
-        return self.hex[raw].reshape(count, width)
+        return self._shown(rng.bytes(count * width // 2), count)
 
+    def outputs(self, integers: Numbers) -> Bytes:
+        return self.digests(self._output, _VALUE, _big(integers, "<i4"))
 
-def _digests(pickled: bytes, integers: range) -> Bytes:
-    """The hex sha256 of the pickle with each of the integers instead of FIRST_VALUE."""
-    head, _, tail = pickled.partition(struct.pack("<i", FIRST_VALUE))
-    texts = [hashlib.sha256(head + struct.pack("<i", number) + tail).hexdigest().encode() for number in integers]
-    return np.frombuffer(b"".join(texts), np.uint8).reshape(len(integers), 64)
+    def args(self, integers: Numbers) -> Bytes:
+        return self.digests(self._args, _VALUE, _big(integers, "<i4"))
+
+    def digests(self, pickled: bytes, mark: bytes, instead: Bytes) -> Bytes:
+        """The hex sha256 of the pickle with each row of `instead` in the place of `mark`."""
+        head, _, tail = pickled.partition(mark)
+        digest = hashlib.sha256
+        return self._shown(b"".join([digest(head + row.tobytes() + tail).digest() for row in instead]), len(instead))
+
+    def _shown(self, raw: bytes, count: int) -> Bytes:
+        return self.hex[np.frombuffer(raw, np.uint8)].reshape(count, -1)
 
 
 class Template:
@@ -73,6 +82,7 @@ class Template:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.holes: dict[str, list[tuple[int, str]]] = {}
+        self._errors: dict[str, bytes] = {}
         parts: list[bytes] = []
         self._size = 0
         lengths, row_clocks = [], []
@@ -112,14 +122,21 @@ class Template:
             self._add(parts, b"\xce" + bytes(4))
         elif name == "payload" and isinstance(value, bytes) and value_key is not None:
             packed: bytes = msgpack.packb(value)
-            self._hole("integer", packed.index(struct.pack("<i", FIRST_VALUE)), value_key)
+            if value_key[0] == "F":
+                self._errors[value_key] = value
+                self._hole("wrong", packed.index(_wrong(value_key)), _wrong(value_key).decode())
+            else:
+                self._hole("integer", packed.index(_VALUE), value_key)
             self._add(parts, packed)
         else:
             self._text(parts, msgpack.packb(value))
 
     def _text(self, parts: list[bytes], packed: bytes) -> None:
         for found in _TEXTS.finditer(packed):
-            self._hole(found.lastgroup or "", found.start(), found.group().decode())
+            key = found.group().decode()
+            if found.lastgroup == "spent":  # no two of them are the same
+                key += f"@{self._size + found.start()}"
+            self._hole(found.lastgroup or "", found.start(), key)
         self._add(parts, packed)
 
     def copies(self, rng: np.random.Generator, values: Values, submitted: Numbers, first: int) -> Copies:
@@ -133,11 +150,14 @@ class Template:
         _put(rows, self.holes.get("due", []), lambda key: _decimal(_due(clocks, int(key)), 16))
         _put(rows, self.holes.get("batch", []), lambda _: _decimal(rng.integers(100_000, 1_000_000, count), 6))
         _put(rows, self.holes.get("request", []), lambda _: values.hexadecimal(rng, count, 32))
-        _put(rows, self.holes.get("ray", []), lambda _: values.hexadecimal(rng, count, 48))
+        _put(rows, self.holes.get("ray", []), lambda _: values.hexadecimal(rng, count, 16))
+        _put(rows, self.holes.get("job", []), lambda _: _jobs(values, numbers))
+        _put(rows, self.holes.get("spent", []), lambda key: _spent(rng, float(key.partition("@")[0]), count))
         _put(rows, self.holes.get("lost", []), lambda _: values.hexadecimal(rng, count, 64))
         _put(rows, self.holes.get("bytes", []), lambda _: _big(_sizes(rng, count), ">i8"))
         self._places(rng, values, rows)
         self._integers(rng, values, rows)
+        self._failures(rng, values, rows)
         times = np.stack(clocks, axis=1)[:, self._row_clocks]
         return Copies(rows.tobytes(), np.tile(self._lengths, count), times.reshape(-1))
 
@@ -166,13 +186,28 @@ class Template:
         def value(key: str) -> NDArray[np.int64]:
             key = key if key[0] == "A" else str(int(key[1:]))
             if key not in drawn:
-                drawn[key] = rng.integers(0, VALUES, len(rows))
+                drawn[key] = rng.integers(FIRST_VALUE, FIRST_VALUE + VALUES, len(rows))
             return drawn[key]
 
-        _put(rows, self.holes.get("integer", []), lambda key: _big(FIRST_VALUE + value(key), "<i4"))
-        _put(rows, self.holes.get("value", []), lambda key: values.outputs[value(key)])
-        _put(rows, self.holes.get("args", []), lambda key: values.args[value(key)])
-        _put(rows, self.holes.get("shown", []), lambda key: _decimal(FIRST_VALUE + value(key), 6))
+        _put(rows, self.holes.get("integer", []), lambda key: _big(value(key), "<i4"))
+        _put(rows, self.holes.get("value", []), lambda key: values.outputs(value(key)))
+        _put(rows, self.holes.get("args", []), lambda key: values.args(value(key)))
+        _put(rows, self.holes.get("shown", []), lambda key: _decimal(value(key), 9))
+
+    def _failures(self, rng: np.random.Generator, values: Values, rows: Bytes) -> None:
+        """A number in an exception's message, and the hash of the pickled exception."""
+        drawn: dict[str, Bytes] = {}
+
+        def text(key: str) -> Bytes:
+            if key not in drawn:
+                drawn[key] = _decimal(rng.integers(100_000, 1_000_000, len(rows)), 6)
+            return drawn[key]
+
+        def digests(key: str) -> Bytes:
+            return values.digests(self._errors[key], _wrong(key), text(_wrong(key).decode()))
+
+        _put(rows, self.holes.get("wrong", []), text)
+        _put(rows, self.holes.get("error", []), digests)
 
     def times(self, rng: np.random.Generator, submitted: Numbers) -> list[Numbers]:
         """Microseconds UTC of every clock, for every copy. The manager's own never go back."""
@@ -206,7 +241,7 @@ class Template:
 def _value_key(event: Event) -> str | None:
     """The placeholder hash of the payload that the row has or points to; None: it is the same in all copies."""
     hash_ = event.attribute("args") if event.type == TASK_DEFINED else event.hash
-    return hash_ if hash_ and hash_[0] in "HAG" else None
+    return hash_ if hash_ and hash_[0] in "HAGF" else None
 
 
 def _groups(script: Script) -> list[list[int]]:
@@ -229,6 +264,24 @@ def _put(rows: Bytes, holes: list[tuple[int, str]], of: Callable[[str], Bytes]) 
             known[key] = of(key)
         content = known[key]
         rows[:, offset : offset + content.shape[1]] = content
+
+
+def _wrong(key: str) -> bytes:
+    """What stands in a message, by the placeholder of its hash."""
+    return b"E%05d" % int(key[1:])
+
+
+def _jobs(values: Values, numbers: Numbers) -> Bytes:
+    """Ray's id of the job: one driver submits many workflows."""
+    return values.hex[_big(numbers // _WORKFLOWS_PER_JOB + 1, "<u4")].reshape(len(numbers), -1)
+
+
+def _spent(rng: np.random.Generator, median_s: float, count: int) -> Bytes:
+    """Seconds with six decimals, log-normal, below one."""
+    micros = median_s * 1e6 * np.exp(0.5 * rng.standard_normal(count))
+    text = _decimal(np.clip(micros, 1, 999_999).astype(np.int64), 8)
+    text[:, :2] = np.frombuffer(b"0.", np.uint8)
+    return text
 
 
 def _big(numbers: Numbers, type_: str) -> Bytes:

@@ -1,6 +1,6 @@
 """`Store.follow`: the rows of `events` one by one as they are committed, each with a cursor to go on from.
 
-It only reads, and imports neither Ray nor DuckDB.
+It only reads, and imports no Ray.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wfstore.errors import StorageError
-from wfstore.log import Cursor, LogReader
+from wfstore.index import WholeLog
+from wfstore.log import Cursor
 from wfstore.log.follow import end_of, follow, undisturbed
 from wfstore.schema.views import VIEWS
 
@@ -98,7 +99,7 @@ class Follower(Iterator[FollowedEvent]):
     behind once it is closed or dropped.
     """
 
-    def __init__(self, reader: LogReader, workflow_id: str | None = None, since: str | int | None = None) -> None:
+    def __init__(self, reader: WholeLog, workflow_id: str | None = None, since: str | int | None = None) -> None:
         """As `Store.follow`. Where it begins is settled here, not at the first event taken."""
         self._stop = threading.Event()
         start = _place(reader, since)
@@ -153,12 +154,12 @@ def _chosen(table: pa.Table, workflow_id: str | None) -> Iterator[dict[str, Any]
         yield from batch.to_pylist()
 
 
-def _place(reader: LogReader, since: str | int | None) -> Cursor:
+def _place(reader: WholeLog, since: str | int | None) -> Cursor:
     """Raises ValueError for what no event gave; StorageError where it was not an event of this log."""
     if since is None or since == START:
         return Cursor()
     if since == NOW:
-        return end_of(reader)
+        return end_of(reader.log)
     if isinstance(since, int) and not isinstance(since, bool):
         return _behind_seq(reader, since)
     match = _CURSOR.match(since) if isinstance(since, str) else None
@@ -166,8 +167,9 @@ def _place(reader: LogReader, since: str | int | None) -> Cursor:
         raise ValueError(f'since is the cursor of an event, a seq, "{START}" or "{NOW}", not {since!r}')
     seq = int(match[1])
     found = _identity(reader, seq) or undisturbed(reader.storage, lambda: _identity(reader, seq))
-    # A log that lost its end, or was put back to an older state, gives the same seq to other events.
-    if found != since:
+    # A log that lost its end, or was put back to an older state, gives the same seq to other events. One that history
+    # files do not hold any more was deleted.
+    if found != since and (found is not None or seq >= reader.log_begins):
         raise StorageError(
             reader.storage,
             f"the event of the cursor {since} is not in this log: it is that of another store, or of one that was put "
@@ -176,17 +178,17 @@ def _place(reader: LogReader, since: str | int | None) -> Cursor:
     return Cursor.after(seq)
 
 
-def _behind_seq(reader: LogReader, seq: int) -> Cursor:
+def _behind_seq(reader: WholeLog, seq: int) -> Cursor:
     if seq < 0:
         raise ValueError(f"a seq is 0 (before the first event) or more, not {seq}")
-    if seq and _identity(reader, seq) is None:
-        last = end_of(reader).next_seq - 1
+    if seq >= reader.log_begins and _identity(reader, seq) is None:
+        last = end_of(reader.log).next_seq - 1
         if seq > last:
             raise ValueError(f"there is no event {seq} yet: the last one of this log is {last}")
     return Cursor.after(seq)
 
 
-def _identity(reader: LogReader, seq: int) -> str | None:
+def _identity(reader: WholeLog, seq: int) -> str | None:
     """What tells the event from any other that may have had its seq; also lets the reader find its place quickly."""
     if seq < 1:
         return None
@@ -196,7 +198,7 @@ def _identity(reader: LogReader, seq: int) -> str | None:
     return _cursor_text(*(rows.column(name)[0].as_py() for name in ("seq", "epoch", "ts")))
 
 
-def _text_before(reader: LogReader, cursor: Cursor) -> str:
+def _text_before(reader: WholeLog, cursor: Cursor) -> str:
     return _identity(reader, cursor.next_seq - 1) or START
 
 

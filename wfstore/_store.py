@@ -16,8 +16,9 @@ import polars as pl
 from wfstore import errors
 from wfstore._follow import Follower
 from wfstore._history import History
-from wfstore.index import Connection, Index, LiveSource, Params, Relation, catalog, filters, reports, to_polars
+from wfstore.index import Connection, Index, LiveSource, Params, Relation, WholeLog, catalog, filters, reports, shared, to_polars
 from wfstore.log import LogReader, VerifyReport, resolve_storage, verify
+from wfstore.log.history import HistoryFiles
 from wfstore.model.events import EVENT_TYPES
 from wfstore.model.statuses import ATTEMPT_STATUSES, CANCELED, FAILED, TASK_STATUSES, WORKFLOW_STATUSES
 from wfstore.schema.views import VIEWS
@@ -55,7 +56,8 @@ class Store:
         """As `wfstore.open`."""
         self.storage = resolve_storage(storage)
         self._reader = LogReader(self.storage)
-        self._index = Index(self._reader, _live_source(self.storage, live))
+        self._history = HistoryFiles(self.storage)
+        self._index = Index(self._reader, _live_source(self.storage, live), self._history)
 
     def history(self, workflow_id: str) -> History:
         """The whole history of one workflow as it stands now. Raises WorkflowNotFoundError."""
@@ -174,11 +176,9 @@ class Store:
         """
         from wfstore.payloads import PayloadStore, loads
 
-        params = {"workflow_id": workflow_id, "task_id": task_id}
-        found = to_polars(self._index.run(catalog.folder("store")["output"], params))
-        if found.is_empty():
+        row = shared().output(self._index.scan(workflow_id), task_id)
+        if row is None:
             raise errors.WorkflowNotFoundError(workflow_id)
-        row = found.row(0, named=True)
         if row["task_status"] is None:
             raise errors.TaskNotFoundError(workflow_id, row["task_id"])
         ended_badly = task_id is None and row["workflow_status"] in (FAILED, CANCELED)
@@ -187,8 +187,15 @@ class Store:
         if not row["kept"]:
             what = f"The output of task {row['task_id']!r} of workflow {workflow_id!r} was not kept"
             raise errors.NotCheckpointedError(workflow_id, f"{what} (checkpoint=False, or imported without values).")
-        inline = self._reader.read_range(row["seq"], row["seq"], columns=("payload",)).column("payload")[0].as_py()
+        inline = self._payload(workflow_id, row["seq"])
         return loads(PayloadStore(self.storage).get(row["hash"]) if inline is None else inline)
+
+    def _payload(self, workflow_id: str, seq: int) -> bytes | None:
+        """What stood in the event itself."""
+        if seq < self._history.manifest.next_seq:
+            return self._index.payload(workflow_id, seq)
+        column = self._reader.read_range(seq, seq, columns=("payload",)).column("payload")
+        return column[0].as_py() if len(column) else self._index.payload(workflow_id, seq)
 
     def follow(self, id: str | None = None, *, since: str | int | None = None) -> Follower:
         """The rows of `events` in log order, one by one, and then those to come as they are committed.
@@ -204,7 +211,7 @@ class Store:
         Raises ValueError for a `since` that is none of these; StorageError for the cursor of another log. Taking
         events raises DamageError or StorageError where the log cannot be read, and ends the iterator.
         """
-        return Follower(self._reader, id, since)
+        return Follower(WholeLog(self._reader, HistoryFiles(self.storage)), id, since)
 
     def report(self, name: str, **params: Any) -> pl.DataFrame:
         """Run a report of `queries/reports/`. Raises ValueError for a report or parameter there is not."""

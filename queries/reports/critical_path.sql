@@ -13,66 +13,52 @@
 -- column: path_s DOUBLE: Length of the chain up to its end, seconds.
 -- column: share DOUBLE: duration_s as a share of the whole chain's length, 0 to 1.
 WITH RECURSIVE chosen AS (
-    SELECT coalesce($id, (SELECT arg_max(workflow_id, submitted_seq) FROM wfstore.workflow_facts)) AS workflow_id
+    SELECT coalesce(
+        $id, (SELECT arg_max(workflow_id, submitted_seq) FROM main.workflows WHERE $id IS NULL)
+    ) AS workflow_id
 ),
-defined AS MATERIALIZED (
-    SELECT *, row_number() OVER (ORDER BY defined_seq) AS node
-    FROM wfstore.task_facts
-    WHERE ($id IS NULL OR workflow_id = $id)
-      AND workflow_id = (SELECT workflow_id FROM chosen)
-),
-tried AS (
-    SELECT
-        task_id,
-        coalesce(
-            arg_max(date_diff('microsecond', started_at, ended_at), submitted_seq) FILTER (status = 'SUCCESSFUL'),
-            arg_max_null(date_diff('microsecond', started_at, ended_at), submitted_seq)
-        ) AS duration_us
-    FROM wfstore.attempt_facts
-    WHERE ($id IS NULL OR workflow_id = $id)
-      AND workflow_id = (SELECT workflow_id FROM chosen)
-    GROUP BY task_id
-),
+-- the parameter itself stands beside what was found, as only that prunes files
 task AS MATERIALIZED (
     SELECT
-        defined.*,
-        coalesce(defined.definition ->> '$.type', 'function') AS type,
-        defined.definition ->> '$.creator' AS creator,
-        -- a clock that was set back makes nothing shorter
-        greatest(coalesce(tried.duration_us, 0), 0) AS duration_us
-    FROM defined
-    LEFT JOIN tried ON tried.task_id = defined.task_id
-),
-edge AS (
-    SELECT DISTINCT
+        workflow_id,
         task_id,
-        unnest(coalesce((definition -> '$.upstream')::VARCHAR[], [])) AS upstream_task_id,
-        unnest((definition -> '$.kinds')::VARCHAR[]) AS kind
-    FROM defined
+        name,
+        type,
+        status,
+        creator,
+        ended_at,
+        wait_s,
+        -- a clock that was set back makes nothing shorter
+        greatest(coalesce(round(duration_s * 1e6)::BIGINT, 0), 0) AS duration_us,
+        row_number() OVER (ORDER BY defined_seq) AS node
+    FROM main.tasks
+    WHERE ($id IS NULL OR workflow_id = $id)
+      AND workflow_id = (SELECT workflow_id FROM chosen)
+),
+edge AS MATERIALIZED (
+    SELECT task_id, upstream_task_id, kind
+    FROM main.edges
+    WHERE ($id IS NULL OR workflow_id = $id)
+      AND workflow_id = (SELECT workflow_id FROM chosen)
 ),
 given AS MATERIALIZED (
     SELECT
         below.node AS target,
         above.node AS source,
-        coalesce(edge.kind = 'waited', false) AS waited,
+        edge.kind = 'waited' AS waited,
         -- a wait goes on with those that had ended when it did, and not with those that it left behind
         coalesce(edge.kind = 'waited' AND above.ended_at <= below.ended_at, false) AS arrived
     FROM edge
     JOIN task AS below ON below.task_id = edge.task_id
     JOIN task AS above ON above.task_id = edge.upstream_task_id
+    WHERE edge.kind NOT IN ('continuation', 'created')
 ),
 continued AS MATERIALIZED (
     SELECT above.node, below.node AS output_node
-    FROM (
-        SELECT task_id, arg_max(attributes, seq) ->> '$.output_task' AS output_task
-        FROM wfstore.visible
-        WHERE type = 'task.continued'
-          AND ($id IS NULL OR workflow_id = $id)
-          AND workflow_id = (SELECT workflow_id FROM chosen)
-        GROUP BY task_id
-    ) AS said
-    JOIN task AS above ON above.task_id = said.task_id
-    JOIN task AS below ON below.task_id = said.output_task
+    FROM edge
+    JOIN task AS above ON above.task_id = edge.upstream_task_id
+    JOIN task AS below ON below.task_id = edge.task_id
+    WHERE edge.kind = 'continuation'
 ),
 weighed AS MATERIALIZED (
     SELECT
@@ -131,7 +117,7 @@ SELECT
     task.name AS task_name,
     task.type,
     task.status,
-    date_diff('microsecond', task.ready_at, task.started_at) / 1e6 AS wait_s,
+    task.wait_s,
     weighed.cost_us / 1e6 AS duration_s,
     longest.path_us / 1e6 AS path_s,
     weighed.cost_us / nullif((SELECT max(path_us) FROM longest), 0) AS share

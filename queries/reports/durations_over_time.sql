@@ -30,18 +30,13 @@ WITH span AS MATERIALIZED (
             time_bucket($bucket::INTERVAL, attempt.ended_at) AS bucket,
             flow.name AS workflow_name,
             task.name AS task_name,
-            date_diff('microsecond', attempt.started_at, attempt.ended_at) AS duration_us
-        FROM wfstore.attempt_facts AS attempt
-        JOIN wfstore.task_facts AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
-        JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = attempt.workflow_id
+            round(attempt.duration_s * 1e6)::BIGINT AS duration_us
+        FROM main.attempts AS attempt
+        JOIN main.tasks AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
+        JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
         WHERE attempt.status = 'SUCCESSFUL'
-          AND attempt.started_at IS NOT NULL
-          AND attempt.ended_at IS NOT NULL
-          -- looking for the word first: most tasks are functions, whose definitions need no parsing then
-          AND (
-              NOT contains(task.definition, '"type"')
-              OR coalesce(task.definition ->> '$.type', 'function') NOT IN ('timer', 'event', 'wait')
-          )
+          AND attempt.duration_s IS NOT NULL
+          AND task.type NOT IN ('timer', 'event', 'wait')
           AND ($workflow IS NULL OR flow.name = $workflow)
           AND ($task IS NULL OR task.name = $task)
           AND ($since IS NULL OR attempt.ended_at >= $since)

@@ -27,9 +27,9 @@ WITH failed AS MATERIALIZED (
         attempt.task_id,
         attempt.ended_at,
         attempt.submitted_seq
-    FROM wfstore.attempt_facts AS attempt
-    JOIN wfstore.task_facts AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
-    JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = attempt.workflow_id
+    FROM main.attempts AS attempt
+    JOIN main.tasks AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
+    JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
     WHERE attempt.status = 'FAILED'
       AND attempt.kind IS DISTINCT FROM 'lost'
       AND ($workflow IS NULL OR flow.name = $workflow)

@@ -22,27 +22,35 @@
 WITH said AS (
     SELECT
         time_bucket($bucket::INTERVAL, ts) AS bucket,
-        ts,
-        seq,
         type,
-        uri,
-        -- the end of a workflow names the output of a task again; an output that was not kept has a size, and no place
-        CASE
-            WHEN type IN ('task.defined', 'attempt.failed', 'task.error_caught', 'actor.state_committed') THEN bytes
-            WHEN type = 'attempt.succeeded'
-                AND (
-                    uri IS NOT NULL
-                    -- looking for the word first spares the parsing of nearly all
-                    OR NOT contains(attributes, 'false')
-                    OR coalesce((attributes ->> '$.checkpointed')::BOOLEAN, true)
-                ) THEN bytes
-        END AS bytes
+        uri IS NULL AS inline,
+        count(*) AS events,
+        -- the end of a workflow names the output of a task again
+        sum(bytes) FILTER (
+            type IN (
+                'task.defined', 'attempt.succeeded', 'attempt.failed', 'task.error_caught', 'actor.state_committed'
+            )
+        ) AS bytes
     FROM main.events
     WHERE ($since IS NULL OR ts >= $since)
       AND ($until IS NULL OR ts < $until)
+    GROUP BY ALL
+),
+-- an output that was not kept has a size, and no place
+gone AS (
+    SELECT time_bucket($bucket::INTERVAL, ts) AS bucket, sum(bytes) AS bytes
+    FROM main.events
+    WHERE type = 'attempt.succeeded'
+      AND uri IS NULL
+      -- looking for the word first spares the parsing of nearly all
+      AND contains(attributes, 'false')
+      AND NOT coalesce((attributes ->> '$.checkpointed')::BOOLEAN, true)
+      AND ($since IS NULL OR ts >= $since)
+      AND ($until IS NULL OR ts < $until)
+    GROUP BY ALL
 ),
 file AS (
-    SELECT time_bucket($bucket::INTERVAL, first_at) AS bucket, sum(bytes) AS file_bytes
+    SELECT time_bucket($bucket::INTERVAL, first_at) AS bucket, sum(bytes) AS bytes
     FROM (
         SELECT arg_min(ts, seq) AS first_at, any_value(bytes) AS bytes
         FROM main.events
@@ -56,16 +64,16 @@ file AS (
 span AS (
     SELECT
         bucket,
-        count(*) AS events,
-        count(*) FILTER (starts_with(type, 'workflow.')) AS workflow_events,
-        count(*) FILTER (starts_with(type, 'task.')) AS task_events,
-        count(*) FILTER (starts_with(type, 'attempt.')) AS attempt_events,
-        count(*) FILTER (type = 'workflow.submitted') AS workflows,
+        sum(events)::BIGINT AS events,
+        coalesce(sum(events) FILTER (starts_with(type, 'workflow.')), 0)::BIGINT AS workflow_events,
+        coalesce(sum(events) FILTER (starts_with(type, 'task.')), 0)::BIGINT AS task_events,
+        coalesce(sum(events) FILTER (starts_with(type, 'attempt.')), 0)::BIGINT AS attempt_events,
+        coalesce(sum(events) FILTER (type = 'workflow.submitted'), 0)::BIGINT AS workflows,
         coalesce(sum(bytes) FILTER (type = 'task.defined'), 0)::BIGINT AS argument_bytes,
         coalesce(sum(bytes) FILTER (type = 'attempt.succeeded'), 0)::BIGINT AS output_bytes,
         coalesce(sum(bytes) FILTER (type IN ('attempt.failed', 'task.error_caught')), 0)::BIGINT AS error_bytes,
         coalesce(sum(bytes) FILTER (type = 'actor.state_committed'), 0)::BIGINT AS state_bytes,
-        coalesce(sum(bytes) FILTER (uri IS NULL), 0)::BIGINT AS inline_bytes
+        coalesce(sum(bytes) FILTER (inline), 0)::BIGINT AS inline_bytes
     FROM said
     GROUP BY bucket
 )
@@ -78,13 +86,14 @@ SELECT
     span.events - span.workflow_events - span.task_events - span.attempt_events AS other_events,
     span.workflows,
     span.argument_bytes,
-    span.output_bytes,
+    (span.output_bytes - coalesce(gone.bytes, 0))::BIGINT AS output_bytes,
     span.error_bytes,
     span.state_bytes,
-    span.inline_bytes,
-    coalesce(file.file_bytes, 0)::BIGINT AS file_bytes,
-    (span.inline_bytes + coalesce(file.file_bytes, 0))::BIGINT AS payload_bytes
+    (span.inline_bytes - coalesce(gone.bytes, 0))::BIGINT AS inline_bytes,
+    coalesce(file.bytes, 0)::BIGINT AS file_bytes,
+    (span.inline_bytes - coalesce(gone.bytes, 0) + coalesce(file.bytes, 0))::BIGINT AS payload_bytes
 FROM span
+LEFT JOIN gone ON gone.bucket = span.bucket
 LEFT JOIN file ON file.bucket = span.bucket
 ORDER BY span.bucket
 LIMIT $limit

@@ -21,13 +21,13 @@ SELECT
     quantile_disc(task.output_bytes, 0.99) AS p99_bytes,
     max(task.output_bytes) AS max_bytes,
     sum(task.output_bytes)::BIGINT AS total_bytes
-FROM wfstore.task_facts AS task
-JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = task.workflow_id
+FROM main.tasks AS task
+JOIN main.workflows AS flow ON flow.workflow_id = task.workflow_id
 WHERE task.output_bytes IS NOT NULL
   AND ($workflow IS NULL OR flow.name = $workflow)
   AND ($task IS NULL OR task.name = $task)
-  AND ($since IS NULL OR task.ready_at >= $since)
-  AND ($until IS NULL OR task.ready_at < $until)
+  AND ($since IS NULL OR task.submitted_at >= $since)
+  AND ($until IS NULL OR task.submitted_at < $until)
 GROUP BY flow.name, task.name
 ORDER BY total_bytes DESC, workflow_name, task_name
 LIMIT $limit

@@ -21,43 +21,37 @@
 -- column: first_ended_at TIMESTAMP: When the first of the attempts ended, UTC.
 -- column: last_ended_at TIMESTAMP: When the last of them ended, UTC.
 WITH flow AS MATERIALIZED (
-    SELECT workflow_id, status, submitted_at
-    FROM wfstore.workflow_facts
+    SELECT workflow_id, status, submitted_at, tasks, attempts, retries, total_output_bytes
+    FROM main.workflows
     WHERE ($workflow IS NULL OR name = $workflow)
       AND ($since IS NULL OR submitted_at >= $since)
       AND ($until IS NULL OR submitted_at < $until)
 ),
-task AS (
-    SELECT count(*) AS tasks, coalesce(sum(output_bytes), 0)::BIGINT AS output_bytes
-    FROM wfstore.task_facts
-    WHERE workflow_id IN (SELECT workflow_id FROM flow)
-),
 attempt AS (
     SELECT
-        count(*) AS attempts,
-        count(*) FILTER (attempt > 1) AS retries,
         count(*) FILTER (status = 'FAILED') AS failed_attempts,
-        coalesce(sum(date_diff('microsecond', started_at, ended_at)), 0) / 1e6 AS busy_s,
+        -- whole numbers, so that the order of the rows cannot show in the sum
+        coalesce(sum(round(duration_s * 1e6)::BIGINT), 0) / 1e6 AS busy_s,
         min(ended_at) AS first_ended_at,
         max(ended_at) AS last_ended_at
-    FROM wfstore.attempt_facts
+    FROM main.attempts
     WHERE workflow_id IN (SELECT workflow_id FROM flow)
 )
 SELECT
-    count(flow.workflow_id) AS workflows,
-    count(*) FILTER (flow.status = 'SUCCESSFUL') AS succeeded,
-    count(*) FILTER (flow.status = 'FAILED') AS failed,
-    count(*) FILTER (flow.status = 'CANCELED') AS canceled,
-    count(*) FILTER (flow.status = 'RESUMABLE') AS resumable,
-    count(*) FILTER (flow.status IN ('RUNNING', 'PENDING')) AS active,
-    (SELECT tasks FROM task) AS tasks,
-    (SELECT attempts FROM attempt) AS attempts,
-    (SELECT retries FROM attempt) AS retries,
+    count(*) AS workflows,
+    count(*) FILTER (status = 'SUCCESSFUL') AS succeeded,
+    count(*) FILTER (status = 'FAILED') AS failed,
+    count(*) FILTER (status = 'CANCELED') AS canceled,
+    count(*) FILTER (status = 'RESUMABLE') AS resumable,
+    count(*) FILTER (status IN ('RUNNING', 'PENDING')) AS active,
+    coalesce(sum(tasks), 0)::BIGINT AS tasks,
+    coalesce(sum(attempts), 0)::BIGINT AS attempts,
+    coalesce(sum(retries), 0)::BIGINT AS retries,
     (SELECT failed_attempts FROM attempt) AS failed_attempts,
     (SELECT busy_s FROM attempt) AS busy_s,
-    (SELECT output_bytes FROM task) AS output_bytes,
-    min(flow.submitted_at) AS first_at,
-    max(flow.submitted_at) AS last_at,
+    coalesce(sum(total_output_bytes), 0)::BIGINT AS output_bytes,
+    min(submitted_at) AS first_at,
+    max(submitted_at) AS last_at,
     (SELECT first_ended_at FROM attempt) AS first_ended_at,
     (SELECT last_ended_at FROM attempt) AS last_ended_at
 FROM flow

@@ -18,47 +18,71 @@
 -- column: busy_s DOUBLE: Seconds that all ended attempts took, summed.
 -- column: wasted_s DOUBLE: Seconds of them that brought no output in use: failed, lost, canceled or repeated.
 -- column: waste_share DOUBLE: wasted_s as a share of busy_s, 0 to 1; NULL where nothing was busy.
-SELECT
-    flow.name AS workflow_name,
-    task.name AS task_name,
-    count(*) AS tasks,
-    sum(tried.attempts)::BIGINT AS attempts,
-    sum(tried.retries)::BIGINT AS retries,
-    sum(tried.failed)::BIGINT AS failed,
-    sum(tried.lost)::BIGINT AS lost,
-    sum(tried.canceled)::BIGINT AS canceled,
-    sum(greatest(tried.succeeded - 1, 0))::BIGINT AS repeated,
-    sum(tried.busy_us) / 1e6 AS busy_s,
-    sum(tried.busy_us - tried.used_us) / 1e6 AS wasted_s,
-    sum(tried.busy_us - tried.used_us) / nullif(sum(tried.busy_us), 0) AS waste_share
-FROM (
+WITH again AS MATERIALIZED (
+    SELECT DISTINCT workflow_id, task_id
+    FROM main.attempts
+    WHERE attempt > 1 OR run > 1
+),
+tried AS (
     SELECT
-        workflow_id,
-        task_id,
+        flow.name AS workflow_name,
+        task.name AS task_name,
+        -- only where there may be a second attempt is a task a group of its own
+        again.workflow_id AS again_workflow_id,
+        again.task_id AS again_task_id,
+        attempt.attempt,
+        attempt.status,
+        attempt.kind,
+        attempt.submitted_seq,
+        round(attempt.duration_s * 1e6)::BIGINT AS duration_us
+    FROM main.attempts AS attempt
+    JOIN main.tasks AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
+    JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
+    LEFT JOIN again ON again.workflow_id = attempt.workflow_id AND again.task_id = attempt.task_id
+    WHERE task.type NOT IN ('timer', 'event', 'wait')
+      AND ($workflow IS NULL OR flow.name = $workflow)
+      AND ($task IS NULL OR task.name = $task)
+      AND ($since IS NULL OR attempt.submitted_at >= $since)
+      AND ($until IS NULL OR attempt.submitted_at < $until)
+),
+summed AS (
+    SELECT
+        workflow_name,
+        task_name,
+        CASE WHEN again_task_id IS NULL THEN count(*) ELSE 1 END AS tasks,
         count(*) AS attempts,
         count(*) FILTER (attempt > 1) AS retries,
         count(*) FILTER (status = 'FAILED' AND kind IS DISTINCT FROM 'lost') AS failed,
         count(*) FILTER (kind = 'lost') AS lost,
         count(*) FILTER (status = 'CANCELED') AS canceled,
-        count(*) FILTER (status = 'SUCCESSFUL') AS succeeded,
-        coalesce(sum(date_diff('microsecond', started_at, ended_at)), 0) AS busy_us,
+        CASE
+            WHEN again_task_id IS NULL THEN 0 ELSE greatest(count(*) FILTER (status = 'SUCCESSFUL') - 1, 0)
+        END AS repeated,
+        coalesce(sum(duration_us), 0) AS busy_us,
         coalesce(
-            arg_max(date_diff('microsecond', started_at, ended_at), submitted_seq) FILTER (status = 'SUCCESSFUL'), 0
+            CASE
+                WHEN again_task_id IS NULL THEN sum(duration_us) FILTER (status = 'SUCCESSFUL')
+                ELSE arg_max(duration_us, submitted_seq) FILTER (status = 'SUCCESSFUL')
+            END,
+            0
         ) AS used_us
-    FROM wfstore.attempt_facts
-    WHERE ($since IS NULL OR submitted_at >= $since)
-      AND ($until IS NULL OR submitted_at < $until)
-    GROUP BY workflow_id, task_id
-) AS tried
-JOIN wfstore.task_facts AS task ON task.workflow_id = tried.workflow_id AND task.task_id = tried.task_id
-JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = tried.workflow_id
--- looking for the word first: most tasks are functions, whose definitions need no parsing then
-WHERE (
-    NOT contains(task.definition, '"type"')
-    OR coalesce(task.definition ->> '$.type', 'function') NOT IN ('timer', 'event', 'wait')
+    FROM tried
+    GROUP BY workflow_name, task_name, again_workflow_id, again_task_id
 )
-  AND ($workflow IS NULL OR flow.name = $workflow)
-  AND ($task IS NULL OR task.name = $task)
-GROUP BY flow.name, task.name
+SELECT
+    workflow_name,
+    task_name,
+    sum(tasks)::BIGINT AS tasks,
+    sum(attempts)::BIGINT AS attempts,
+    sum(retries)::BIGINT AS retries,
+    sum(failed)::BIGINT AS failed,
+    sum(lost)::BIGINT AS lost,
+    sum(canceled)::BIGINT AS canceled,
+    sum(repeated)::BIGINT AS repeated,
+    sum(busy_us) / 1e6 AS busy_s,
+    sum(busy_us - used_us) / 1e6 AS wasted_s,
+    sum(busy_us - used_us) / nullif(sum(busy_us), 0) AS waste_share
+FROM summed
+GROUP BY workflow_name, task_name
 ORDER BY wasted_s DESC, retries DESC, workflow_name, task_name
 LIMIT $limit

@@ -25,9 +25,9 @@ WITH span AS MATERIALIZED (
         quantile_disc(attempt.output_bytes, 0.95) AS p95_bytes,
         max(attempt.output_bytes) AS max_bytes,
         sum(attempt.output_bytes)::BIGINT AS total_bytes
-    FROM wfstore.attempt_facts AS attempt
-    JOIN wfstore.task_facts AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
-    JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = attempt.workflow_id
+    FROM main.attempts AS attempt
+    JOIN main.tasks AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
+    JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
     WHERE attempt.output_bytes IS NOT NULL
       AND attempt.ended_at IS NOT NULL
       AND ($workflow IS NULL OR flow.name = $workflow)

@@ -28,7 +28,7 @@ SELECT
     task.duration_s,
     task.output_bytes
 FROM main.tasks AS task
-JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = task.workflow_id
+JOIN main.workflows AS flow ON flow.workflow_id = task.workflow_id
 WHERE task.duration_s IS NOT NULL
   AND task.type NOT IN ('timer', 'event', 'wait')
   AND ($workflow IS NULL OR flow.name = $workflow)

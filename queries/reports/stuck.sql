@@ -23,21 +23,24 @@
 -- column: worker_pid INTEGER: The process that it runs in.
 WITH begun AS MATERIALIZED (
     SELECT
-        attempt.*,
+        attempt.workflow_id,
+        attempt.run,
+        attempt.task_id,
+        attempt.attempt,
+        attempt.started_at,
+        attempt.node_id,
+        attempt.worker_pid,
+        attempt.submitted_seq,
         flow.name AS workflow_name,
         task.name AS task_name,
         date_diff('microsecond', attempt.started_at, coalesce($at, now()::TIMESTAMP)) AS running_us
-    FROM wfstore.attempt_facts AS attempt
-    JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = attempt.workflow_id
-    JOIN wfstore.task_facts AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
+    FROM main.attempts AS attempt
+    JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
+    JOIN main.tasks AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
     WHERE attempt.status = 'RUNNING'
       AND flow.status = 'RUNNING'
       AND attempt.started_at IS NOT NULL
-      -- looking for the word first: most tasks are functions, whose definitions need no parsing then
-      AND (
-          NOT contains(task.definition, '"type"')
-          OR coalesce(task.definition ->> '$.type', 'function') NOT IN ('timer', 'event', 'wait')
-      )
+      AND task.type NOT IN ('timer', 'event', 'wait')
       AND ($workflow IS NULL OR flow.name = $workflow)
       AND ($task IS NULL OR task.name = $task)
 ),
@@ -46,13 +49,14 @@ past AS (
         flow.name AS workflow_name,
         task.name AS task_name,
         count(*) AS n,
-        quantile_cont(date_diff('microsecond', attempt.started_at, attempt.ended_at), [0.5, 0.99]) AS usual_us
-    FROM wfstore.attempt_facts AS attempt
-    JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = attempt.workflow_id
-    JOIN wfstore.task_facts AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
+        quantile_cont(round(attempt.duration_s * 1e6)::BIGINT, [0.5, 0.99]) AS usual_us
+    FROM main.tasks AS task
+    JOIN main.workflows AS flow ON flow.workflow_id = task.workflow_id
+    JOIN main.attempts AS attempt ON attempt.workflow_id = task.workflow_id AND attempt.task_id = task.task_id
     WHERE attempt.status = 'SUCCESSFUL'
-      AND attempt.started_at IS NOT NULL
+      AND attempt.duration_s IS NOT NULL
       AND ($since IS NULL OR attempt.submitted_at >= $since)
+      AND task.name IN (SELECT task_name FROM begun)
       AND (flow.name, task.name) IN (SELECT (workflow_name, task_name) FROM begun)
     GROUP BY flow.name, task.name
 )

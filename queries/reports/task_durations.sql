@@ -29,13 +29,12 @@ FROM (
     SELECT
         flow.name AS workflow_name,
         task.name AS task_name,
-        date_diff('microsecond', attempt.started_at, attempt.ended_at) AS duration_us
-    FROM wfstore.attempt_facts AS attempt
-    JOIN wfstore.task_facts AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
-    JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = attempt.workflow_id
+        round(attempt.duration_s * 1e6)::BIGINT AS duration_us
+    FROM main.attempts AS attempt
+    JOIN main.tasks AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
+    JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
     WHERE attempt.status = 'SUCCESSFUL'
-      AND attempt.started_at IS NOT NULL
-      AND attempt.ended_at IS NOT NULL
+      AND attempt.duration_s IS NOT NULL
       AND ($workflow IS NULL OR flow.name = $workflow)
       AND ($task IS NULL OR task.name = $task)
       AND ($since IS NULL OR attempt.submitted_at >= $since)

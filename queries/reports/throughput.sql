@@ -18,14 +18,14 @@ SELECT
     count(*) AS attempts,
     count(*) FILTER (attempt.status = 'SUCCESSFUL') AS succeeded,
     count(*) FILTER (attempt.status = 'FAILED') AS failed,
-    coalesce(sum(date_diff('microsecond', attempt.started_at, attempt.ended_at)), 0) / 1e6 AS busy_s,
+    coalesce(sum(round(attempt.duration_s * 1e6)::BIGINT), 0) / 1e6 AS busy_s,
     coalesce(sum(attempt.output_bytes), 0)::BIGINT AS output_bytes,
     count(*) FILTER (attempt.status = 'SUCCESSFUL') / epoch($bucket::INTERVAL) AS tasks_per_s
-FROM wfstore.attempt_facts AS attempt
+FROM main.attempts AS attempt
 WHERE attempt.ended_at IS NOT NULL
   AND (
       $workflow IS NULL
-      OR attempt.workflow_id IN (SELECT workflow_id FROM wfstore.workflow_facts WHERE name = $workflow)
+      OR attempt.workflow_id IN (SELECT workflow_id FROM main.workflows WHERE name = $workflow)
   )
   AND ($since IS NULL OR attempt.ended_at >= $since)
   AND ($until IS NULL OR attempt.ended_at < $until)

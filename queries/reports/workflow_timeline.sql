@@ -20,18 +20,34 @@
 -- column: duration_s DOUBLE: Seconds from started to ended.
 -- column: node_id VARCHAR: The node that it ran on.
 -- column: worker_pid INTEGER: The process that it ran in.
-WITH flow AS (
+WITH flow AS MATERIALIZED (
     SELECT workflow_id, submitted_at
-    FROM wfstore.workflow_facts
+    FROM main.workflows
     WHERE ($id IS NULL OR workflow_id = $id)
-      AND workflow_id = coalesce($id, (SELECT arg_max(workflow_id, submitted_seq) FROM wfstore.workflow_facts))
+      AND workflow_id = coalesce(
+          $id, (SELECT arg_max(workflow_id, submitted_seq) FROM main.workflows WHERE $id IS NULL)
+      )
+),
+-- the parameter itself stands beside what was found, as only that prunes files
+task AS (
+    SELECT task_id, name, type
+    FROM main.tasks
+    WHERE ($id IS NULL OR workflow_id = $id)
+      AND workflow_id = (SELECT workflow_id FROM flow)
+      AND ($task IS NULL OR name = $task)
+),
+attempt AS (
+    SELECT *
+    FROM main.attempts
+    WHERE ($id IS NULL OR workflow_id = $id)
+      AND workflow_id = (SELECT workflow_id FROM flow)
 )
 SELECT
     attempt.workflow_id,
     attempt.run,
     attempt.task_id,
     task.name AS task_name,
-    coalesce(task.definition ->> '$.type', 'function') AS type,
+    task.type,
     attempt.attempt,
     attempt.status,
     attempt.kind,
@@ -39,14 +55,12 @@ SELECT
     date_diff('microsecond', flow.submitted_at, attempt.submitted_at) / 1e6 AS submitted_s,
     date_diff('microsecond', flow.submitted_at, attempt.started_at) / 1e6 AS started_s,
     date_diff('microsecond', flow.submitted_at, attempt.ended_at) / 1e6 AS ended_s,
-    date_diff('microsecond', attempt.submitted_at, attempt.started_at) / 1e6 AS queue_s,
-    date_diff('microsecond', attempt.started_at, attempt.ended_at) / 1e6 AS duration_s,
+    attempt.queue_s,
+    attempt.duration_s,
     attempt.node_id,
     attempt.worker_pid
-FROM flow
-JOIN wfstore.attempt_facts AS attempt ON attempt.workflow_id = flow.workflow_id
-JOIN wfstore.task_facts AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
-WHERE ($id IS NULL OR (attempt.workflow_id = $id AND task.workflow_id = $id))
-  AND ($task IS NULL OR task.name = $task)
+FROM attempt
+JOIN task ON task.task_id = attempt.task_id
+CROSS JOIN flow
 ORDER BY attempt.submitted_seq
 LIMIT $limit

@@ -1,5 +1,5 @@
 -- name: everything
--- summary: The log's rows for another database to take in.
+-- summary: The tail's rows for another database to take in.
 -- grain: seq
 SELECT *, NULL AS payload
-FROM wfstore.log
+FROM wfstore.tail

@@ -13,8 +13,7 @@ WITH RECURSIVE last AS (
             'output_task': attributes ->> '$.output_task'
         }, seq) AS said
     FROM wfstore.visible
-    WHERE workflow_id = $workflow_id
-      AND type IN ('attempt.succeeded', 'task.continued', 'task.error_caught')
+    WHERE type IN ('attempt.succeeded', 'task.continued', 'task.error_caught')
     GROUP BY task_id
 ),
 asked AS (
@@ -22,7 +21,6 @@ asked AS (
         workflow_id,
         coalesce($task_id::VARCHAR, submission ->> '$.output_task') AS task_id
     FROM wfstore.workflow_facts
-    WHERE workflow_id = $workflow_id
 ),
 chain AS (
     SELECT 0 AS depth, task_id FROM asked

@@ -35,7 +35,7 @@ written AS (
         task.status = 'SUCCESSFUL' AND said.continued AND NOT said.over AS below,
         flow.error_type AS flow_error_type,
         flow.error_message AS flow_error_message
-    FROM main.tasks AS task
+    FROM hot.tasks AS task
     JOIN said ON said.workflow_id = task.workflow_id AND said.task_id = task.task_id
     JOIN wfstore.task_facts AS fact ON fact.workflow_id = task.workflow_id AND fact.task_id = task.task_id
     JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = task.workflow_id

@@ -27,6 +27,6 @@ LEFT JOIN (
         count(*) FILTER (method IS DISTINCT FROM '__init__' AND status = 'FAILED') AS calls_failed,
         count(*) FILTER (method IS DISTINCT FROM '__init__' AND status IN ('PENDING', 'RUNNING', 'RETRYING')) AS calls_open,
         max(coalesce(submitted_at, started_at)) FILTER (method IS DISTINCT FROM '__init__') AS last_call_at
-    FROM main.actor_calls
+    FROM hot.actor_calls
     GROUP BY actor_id
 ) AS call ON call.actor_id = actor.workflow_id

@@ -21,8 +21,8 @@ REFUSED = [
     "SELECT 1; SELECT 2",
     "CREATE TABLE x (a INT)",
     "INSERT INTO wfstore.log (seq) VALUES (1)",
-    "WITH gone AS (DELETE FROM wfstore.log RETURNING 1) SELECT * FROM gone",
-    "DELETE FROM wfstore.log",
+    "WITH gone AS (DELETE FROM wfstore.tail RETURNING 1) SELECT * FROM gone",
+    "DELETE FROM wfstore.tail",
     "DROP VIEW tasks",
     "COPY tasks TO 'x.csv'",
     "EXPLAIN ANALYZE SELECT 1",
@@ -188,7 +188,7 @@ def test_an_own_connection_is_a_copy_to_do_anything_with(shop: World) -> None:
     own.execute("CREATE TABLE mine AS FROM tasks").complete()
     other = pa.table({"task_id": ["list"]})
     assert own.sql("SELECT count(*) FROM mine JOIN other USING (task_id)").fetchall() == [(other.num_rows,)]
-    own.execute("DELETE FROM wfstore.log").complete()
+    own.execute("DELETE FROM wfstore.tail").complete()
     assert world.row("FROM workflows")["status"] == "SUCCESSFUL"
     assert isinstance(own, duckdb.DuckDBPyConnection)
 

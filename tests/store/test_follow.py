@@ -23,6 +23,7 @@ import wfstore
 from tests.log.events import FULL, plain, plains
 from wfstore import errors
 from wfstore._follow import FollowedEvent, Follower
+from wfstore.index import WholeLog
 from wfstore.log import LogReader, LogWriter, failpoints, open_writer, survey, verify
 from wfstore.log import follow as log_follow
 from wfstore.model.events import Event
@@ -105,7 +106,7 @@ def test_it_goes_on_behind_any_cursor_and_any_seq(writer: LogWriter) -> None:
     followed = list(islice(store.follow(), 30))
     for event in followed[:-1]:
         for since in (event.cursor, event.seq):
-            with Follower(LogReader(writer.storage), since=since) as events:
+            with Follower(WholeLog.at(writer.storage), since=since) as events:
                 assert next(events).seq == event.seq + 1
     with store.follow(since=followed[-1].cursor) as last, store.follow(since=30) as same:
         assert last.cursor == same.cursor == followed[-1].cursor
@@ -357,14 +358,14 @@ class Acting:
 def test_whatever_happens_every_event_comes_once(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     choice = random.Random(seed)
     writers = Writers(str(tmp_path), choice)
-    reader = LogReader(str(tmp_path))
+    reader = WholeLog.at(str(tmp_path))
     acting = Acting(writers.act, 40)
     monkeypatch.setattr(survey, "CLAIM_GRACE_S", 0.02)
     monkeypatch.setattr(log_follow, "waiter_for", lambda storage, stop: acting)
     seen: list[tuple[int, str | None]] = []
     since: str | None = None
     while acting.left >= 0:
-        events = Follower(reader if choice.random() < 0.5 else LogReader(str(tmp_path)), since=since)
+        events = Follower(reader if choice.random() < 0.5 else WholeLog.at(str(tmp_path)), since=since)
         for event in islice(events, choice.randrange(1, 25)):
             seen.append((event.seq, event.task_id))
             assert events.cursor == event.cursor

@@ -16,7 +16,7 @@ from wfstore.model import events as ev
 
 if TYPE_CHECKING:
     from wfstore._follow import FollowedEvent
-    from wfstore.log import LogReader
+    from wfstore.index import WholeLog
 
 #: Event types -> whether the workflow has something to say after them.
 _GOES_ON = {
@@ -51,11 +51,12 @@ def tail(
     With -f it goes on until Ctrl-C. With -f ID it waits for a workflow that is yet to come, and is done when it has
     succeeded, failed, or was canceled or deleted; a virtual actor only when it was canceled or deleted.
     """
-    from wfstore.log import LogReader, resolve_storage
+    from wfstore.index import WholeLog
+    from wfstore.log import resolve_storage
 
     if forever and not (follow and workflow_id):
         raise typer.BadParameter("--forever goes with -f and an ID")
-    reader = LogReader(resolve_storage(storage))
+    reader = WholeLog.at(resolve_storage(storage))
     written = _json_line if as_json else _text_line
     if workflow_id is None:
         _all(reader, count, follow, written)
@@ -65,22 +66,22 @@ def tail(
         _print(_last(_known(reader, workflow_id), count), written)
 
 
-def _all(reader: LogReader, count: int, follow: bool, written: _Written) -> None:
+def _all(reader: WholeLog, count: int, follow: bool, written: _Written) -> None:
     from wfstore._follow import Follower
     from wfstore.log.follow import end_of
 
-    end = end_of(reader).next_seq - 1
+    end = end_of(reader.log).next_seq - 1
     _print(_between(reader, max(0, end - count), end), written)
     if follow:
         with Follower(reader, since=end) as events:
             _print(events, written, at_once=True)
 
 
-def _follow_one(reader: LogReader, workflow_id: str, count: int, forever: bool, written: _Written) -> None:
+def _follow_one(reader: WholeLog, workflow_id: str, count: int, forever: bool, written: _Written) -> None:
     from wfstore._follow import Follower
     from wfstore.log.follow import end_of
 
-    end = end_of(reader).next_seq - 1
+    end = end_of(reader.log).next_seq - 1
     life = _Life()
     past = [event for event in _past(reader, workflow_id) if event.seq <= end]
     for event in past:
@@ -99,7 +100,7 @@ def _follow_one(reader: LogReader, workflow_id: str, count: int, forever: bool, 
         else:
             return
     # Its end and what that does to its tasks are one commit.
-    last = _between(reader, event.seq, end_of(reader).next_seq - 1)
+    last = _between(reader, event.seq, end_of(reader.log).next_seq - 1)
     _print((event for event in last if event.workflow_id == workflow_id), written)
 
 
@@ -116,7 +117,7 @@ class _Life:
             self.ended = not _GOES_ON[event.type] and (not self._actor or event.type in _ENDS_OF_ACTOR)
 
 
-def _past(reader: LogReader, workflow_id: str) -> list[FollowedEvent]:
+def _past(reader: WholeLog, workflow_id: str) -> list[FollowedEvent]:
     """What there is about one workflow, found by the index, not by reading on."""
     import wfstore
     from wfstore._follow import FollowedEvent
@@ -125,7 +126,7 @@ def _past(reader: LogReader, workflow_id: str) -> list[FollowedEvent]:
     return [FollowedEvent(row) for row in frame.iter_rows(named=True)]
 
 
-def _known(reader: LogReader, workflow_id: str) -> list[FollowedEvent]:
+def _known(reader: WholeLog, workflow_id: str) -> list[FollowedEvent]:
     found = _past(reader, workflow_id)
     if not found:
         raise WorkflowNotFoundError(workflow_id)
@@ -136,18 +137,13 @@ def _last(events: list[FollowedEvent], count: int) -> list[FollowedEvent]:
     return events[max(0, len(events) - count) :]
 
 
-def _between(reader: LogReader, after: int, last: int) -> Iterator[FollowedEvent]:
-    """The events behind `after`, up to `last`, which must be there."""
-    from wfstore._follow import Follower
+def _between(reader: WholeLog, after: int, last: int) -> Iterator[FollowedEvent]:
+    """The events behind `after`, up to `last`, that were not deleted."""
+    from wfstore._follow import FollowedEvent
 
-    if after >= last:
-        return
-    with Follower(reader, since=after) as events:
-        for event in events:
-            if event.seq <= last:
-                yield event
-            if event.seq >= last:
-                return
+    rows = reader.read_range(after + 1, last).drop(["payload"])
+    for row in rows.to_pylist():
+        yield FollowedEvent(row)
 
 
 def _print(events: Iterable[FollowedEvent], written: _Written, at_once: bool = False) -> None:

@@ -3,6 +3,7 @@
 from wfstore.index.database import Connection, Relation
 from wfstore.index.history import FRAMES, HistoryDatabase, events_frame, shared, to_polars
 from wfstore.index.tail import EventSource, Index, LiveSource, Params, Scan
+from wfstore.index.wholelog import WholeLog
 
 __all__ = [
     "FRAMES",
@@ -14,6 +15,7 @@ __all__ = [
     "Params",
     "Relation",
     "Scan",
+    "WholeLog",
     "events_frame",
     "shared",
     "to_polars",

@@ -5,7 +5,7 @@ It knows neither the log's reader nor what is asked; it makes places that can be
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,14 +14,18 @@ import pyarrow as pa
 
 from wfstore.errors import QueryError
 from wfstore.index import catalog
+from wfstore.schema.history import EVENTS, VIEW_KINDS
 from wfstore.schema.views import VIEWS
 
 Connection = duckdb.DuckDBPyConnection
 Relation = duckdb.DuckDBPyRelation
 
-_FOLDS = ("visible", "workflow_facts", "run_facts", "task_facts", "attempt_facts", "actor_facts")
+_FOLDS = ("log", "hidden", "visible", "workflow_facts", "run_facts", "task_facts", "attempt_facts", "actor_facts")
+_TABLES = ("tail", "recalled", "touched", "superseded", "lease")
 _MACROS = {"holds": "metadata, wanted", "shown": "status, alive"}
 _LIVE = ("live_workflows", "live_tasks")
+#: kind of history file -> paths
+Paths = Mapping[str, Sequence[str]]
 
 
 @contextmanager
@@ -64,32 +68,63 @@ def connect(*, replacements: bool, threads: int | None = None) -> Connection:
     return connection
 
 
-def create(*, replacements: bool) -> Connection:
+def create(*, replacements: bool, threads: int | None = None) -> Connection:
     """An empty database with every table and view."""
-    connection = connect(replacements=replacements)
+    connection = connect(replacements=replacements, threads=threads)
+    for schema in ("hot", "cold", "files"):
+        run(connection, f"CREATE SCHEMA {schema}")
     tables, folds, views = (catalog.folder(name) for name in ("tables", "folds", "views"))
-    run(connection, tables["log"].sql)
-    run(connection, tables["lease"].sql)
+    for name in _TABLES:
+        run(connection, tables[name].sql)
     for name in _FOLDS:
         run(connection, f"CREATE VIEW wfstore.{name} AS {folds[name].sql}")
+    for name in VIEW_KINDS:
+        run(connection, f"CREATE VIEW hot.{name} AS {views[name].sql}")
+    attach(connection, {})
     for name in VIEWS:
         if name in _LIVE:
             run(connection, tables[name].sql)
-        run(connection, f"CREATE VIEW main.{name} AS {views[name].sql}")
-    _comment(connection)
+        if name not in (*VIEW_KINDS, EVENTS):
+            run(connection, f"CREATE VIEW main.{name} AS {views[name].sql}")
+    comment(connection, VIEWS)
     return connection
 
 
-def _comment(connection: Connection) -> None:
+def attach(connection: Connection, paths: Paths) -> None:
+    """Let the views cover the history files at `paths`, and no others."""
+    tables = catalog.folder("tables")
+    for name in VIEW_KINDS:
+        columns = ", ".join(f'"{column.name}"' for column in VIEWS[name])
+        parts = [f"SELECT {columns} FROM hot.{name}"]
+        if paths.get(name):
+            _over_files(connection, name, tables["facts_files"].sql, paths[name])
+            run(connection, f"CREATE OR REPLACE VIEW cold.{name} AS {catalog.folder('cold')[name].sql}")
+            parts.append(f"SELECT {columns} FROM cold.{name}")
+        run(connection, f"CREATE OR REPLACE VIEW main.{name} AS {' UNION ALL '.join(parts)}")
+    parts = [catalog.folder("views")[EVENTS].sql]
+    if paths.get(EVENTS):
+        _over_files(connection, EVENTS, tables["events_files"].sql, paths[EVENTS])
+        parts.insert(0, parts[0].replace("wfstore.tail", "files.events"))
+    run(connection, f"CREATE OR REPLACE VIEW main.{EVENTS} AS {' UNION ALL '.join(parts)}")
+
+
+def _over_files(connection: Connection, name: str, sql: str, paths: Sequence[str]) -> None:
+    listed = ", ".join(map(quoted, paths))
+    run(connection, f"CREATE OR REPLACE VIEW files.{name} AS {sql.replace('$paths', f'[{listed}]')}")
+
+
+def comment(connection: Connection, names: Iterable[str]) -> None:
+    """Give the views of these names, and their columns, their sentences; a view that is replaced loses them."""
     views = catalog.folder("views")
     statements = []
-    for view, columns in VIEWS.items():
-        statements.append(f"COMMENT ON VIEW main.{view} IS {_quoted(views[view].summary)}")
-        statements += [f'COMMENT ON COLUMN main.{view}."{c.name}" IS {_quoted(c.text)}' for c in columns]
+    for view in names:
+        statements.append(f"COMMENT ON VIEW main.{view} IS {quoted(views[view].summary)}")
+        statements += [f'COMMENT ON COLUMN main.{view}."{c.name}" IS {quoted(c.text)}' for c in VIEWS[view]]
     run(connection, ";".join(statements))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """As a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 

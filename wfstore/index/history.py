@@ -50,6 +50,7 @@ _PARTS = {
         ("workflow_facts", "task_facts", "attempt_facts", "actor_facts"),
         ("tasks", "actor_calls", "virtual_actors"),
     ),
+    "output": (("workflow_facts", "task_facts", "actor_facts"), ()),
 }
 
 
@@ -76,19 +77,31 @@ class HistoryDatabase:
         rows = self._run("actor", scan)
         return dict(zip((column.name for column in VIEWS["virtual_actors"]), rows[0], strict=True)) if rows else None
 
+    def output(self, scan: Scan, task_id: str | None) -> dict[str, Any] | None:
+        """Where the output of a task, or of the scanned workflow, lies; None when there is no such workflow."""
+        with self._lock, translated():
+            self._take_in(scan)
+            asked = self._connection.execute(_sql("output"), {"task_id": task_id})
+            names = [column[0] for column in asked.description]
+            found = asked.fetchall()
+        return dict(zip(names, found[0], strict=True)) if found else None
+
     def _run(self, statement: str, scan: Scan) -> list[tuple[Any, ...]]:
         with self._lock, translated():
             connection = self._connection
             if statement not in self._prepared:
                 database.run(connection, f"PREPARE {statement} AS {_sql(statement)}")
                 self._prepared.add(statement)
-            # No transaction: whoever comes after a failure in here begins by forgetting, and nobody else looks.
-            database.run(connection, folder("fill")["forget_visible"].sql)
-            database.fill(connection, "visible", scan.visible)
-            if scan.alive != self._alive:
-                database.run(connection, folder("fill")["lease"].sql, {"alive": scan.alive})
-                self._alive = scan.alive
+            self._take_in(scan)
             return connection.execute(f"EXECUTE {statement}").fetchall()
+
+    def _take_in(self, scan: Scan) -> None:
+        # No transaction: whoever comes after a failure in here begins by forgetting, and nobody else looks.
+        database.run(self._connection, folder("fill")["forget_visible"].sql)
+        database.fill(self._connection, "visible", scan.visible)
+        if scan.alive != self._alive:
+            database.run(self._connection, folder("fill")["lease"].sql, {"alive": scan.alive})
+            self._alive = scan.alive
 
 
 @cache
@@ -112,7 +125,7 @@ def _create() -> Connection:
     # Without statistics a plan stays good when the rows change; DuckDB then does not plan again at each EXECUTE.
     database.run(connection, "PRAGMA disable_optimizer")
     tables = folder("tables")
-    database.run(connection, tables["log"].sql.replace("wfstore.log", "wfstore.visible"))
+    database.run(connection, tables["tail"].sql.replace("wfstore.tail", "wfstore.visible"))
     database.run(connection, tables["lease"].sql)
     return connection
 
@@ -123,9 +136,13 @@ def _sql(statement: str) -> str:
     parts += [(name, folder("views")[name].sql) for name in views]
     # A CTE has no schema, so references to one lose theirs; tables keep it.
     for name, _ in parts:
-        parts = [(n, sql.replace(f"wfstore.{name}", name).replace(f"main.{name}", name)) for n, sql in parts]
+        parts = [(n, sql.replace(f"wfstore.{name}", name).replace(f"hot.{name}", name)) for n, sql in parts]
     ctes = ", ".join(f"{name} AS MATERIALIZED ({sql})" for name, sql in parts)
-    return f"WITH {ctes} {folder('store')[statement].sql}"
+    statement_sql = folder("store")[statement].sql
+    for name, _ in parts:
+        statement_sql = statement_sql.replace(f"wfstore.{name}", name)
+    head, recursive, tail = statement_sql.partition("WITH RECURSIVE ")
+    return f"WITH RECURSIVE {ctes}, {tail}" if recursive and not head else f"WITH {ctes} {statement_sql}"
 
 
 def _polars(table: pa.Table) -> pl.DataFrame:

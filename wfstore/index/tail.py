@@ -1,4 +1,5 @@
-"""The log's rows in an in-memory DuckDB, brought up to date before each query by reading new bytes only.
+"""The views of a store in an in-memory DuckDB: over its history files, and over the rows of the log that are in none
+yet, brought up to date before each query by reading new bytes only.
 
 One `Index` serves any number of threads. It writes nothing to the store and keeps no file.
 """
@@ -6,25 +7,32 @@ One `Index` serves any number of threads. It writes nothing to the store and kee
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wfstore.errors import StorageError
+from wfstore.errors import StorageError, WfstoreError
 from wfstore.index import database, live
 from wfstore.index.catalog import Query, folder
+from wfstore.index.cold import ColdViews, kinds_read
 from wfstore.index.database import Connection, Relation, translated
 from wfstore.index.gate import check
 from wfstore.log import Cursor, Lease, lease_alive, now_us
+from wfstore.log.history import HistoryFiles
 from wfstore.model.events import WORKFLOW_DELETED
+from wfstore.schema.history import EVENTS, PACKS
+from wfstore.schema.views import VIEWS
 
 #: Rows of the manager's memory: (workflows, tasks), dictionaries by column name, times in microseconds or datetimes.
 LiveSource: TypeAlias = Callable[[], tuple[list[dict[str, Any]], list[dict[str, Any]]]]
 Params: TypeAlias = Mapping[str, Any] | Sequence[Any] | None
 
 _READ_BYTES = 64 * 1024 * 1024
+_Answer = TypeVar("_Answer")
+_Prepared = TypeVar("_Prepared")
 
 
 class EventSource(Protocol):
@@ -49,25 +57,30 @@ class Scan(NamedTuple):
 class Index:
     """Views over one log. Every query sees what was in the log when it was asked."""
 
-    def __init__(self, source: EventSource, live_source: LiveSource | None = None) -> None:
+    def __init__(
+        self, source: EventSource, live_source: LiveSource | None = None, history: HistoryFiles | None = None
+    ) -> None:
         self._source = source
         self._live_source = live_source
+        self._cold = None if history is None else ColdViews(history)
         self._lock = threading.Lock()
         self._reset()
 
     def sql(self, query: str, params: Params = None) -> Relation:
         """Run one SELECT once; the answer keeps its own rows. Raises QueryError."""
-        cursor = self._cursor_now(live_too="live_" in query.lower())
-        check(cursor, query)
-        with translated(), database.transaction(cursor, read_only=True):
+
+        def answer(cursor: Connection, _: None) -> Relation:
+            check(cursor, query)
             return cursor.sql(query, params=params).materialize()
+
+        return self._reading(answer, lambda: self._checked(query), live_too="live_" in query.lower())
 
     def run(
         self, query: Query, params: Mapping[str, Any], order: Sequence[str] = (), limit: int | None = None
     ) -> Relation:
         """One of our own queries. `order`: column names, a leading minus means descending; NULLs come last."""
-        cursor = self._cursor_now()
-        with translated(), database.transaction(cursor, read_only=True):
+
+        def answer(cursor: Connection, _: None) -> Relation:
             relation = cursor.sql(query.sql, params=dict(params))
             if order:
                 relation = relation.order(", ".join(map(_order_term, order)))
@@ -75,53 +88,121 @@ class Index:
                 relation = relation.limit(limit)
             return relation.materialize()
 
+        return self._reading(answer, lambda: self._checked(query.sql))
+
     def scan(self, workflow_id: str) -> Scan:
-        """What there is about one id, in one pass; in two where the id was deleted before."""
-        with self._lock:
-            self._refresh()
-            cursor, alive = self._connection.cursor(), self._alive
-        params = {"workflow_id": workflow_id}
-        with translated(), database.transaction(cursor, read_only=True):
-            rows = cursor.sql(folder("store")["scan"].sql, params=params).to_arrow_table()
-            if not pc.any(pc.equal(rows.column("type"), WORKFLOW_DELETED)).as_py():
-                return Scan(rows, rows, alive)
-            return Scan(rows, cursor.sql(folder("store")["scan_visible"].sql, params=params).to_arrow_table(), alive)
+        """What there is about one id, in one pass."""
+
+        def paths() -> list[str]:
+            return [] if self._cold is None else self._cold.paths_of(EVENTS, workflow_id)
+
+        def answer(cursor: Connection, paths: list[str]) -> Scan:
+            rows = _rows_of(cursor, "scan", workflow_id, paths)
+            return Scan(rows, _visible(rows), self._alive)
+
+        return self._reading(answer, paths)
+
+    def payload(self, workflow_id: str, seq: int) -> bytes | None:
+        """The payload of an event in a history file; None where it had none, or it is no longer kept."""
+
+        def paths() -> list[str]:
+            return [] if self._cold is None else self._cold.paths_of(PACKS, workflow_id)
+
+        def answer(cursor: Connection, paths: list[str]) -> bytes | None:
+            if not paths:
+                return None
+            params = {"workflow_id": workflow_id, "seq": seq, "paths": paths}
+            found = cursor.execute(folder("store")["payload"].sql, params).fetchone()
+            return None if found is None else found[0]
+
+        return self._reading(answer, paths)
 
     def detach(self) -> Connection:
-        """A database of the caller's own with the rows and views of this moment."""
+        """A database of the caller's own with the rows and views of this moment.
+
+        It reads history files as they are; compaction removes replaced ones after its time of grace.
+        """
+        own = database.create(replacements=True)
         with self._lock:
             self._refresh()
             self._refresh_live()
             cursor, alive = self._connection.cursor(), self._alive
-        own = database.create(replacements=True)
-        with translated(), database.transaction(cursor, read_only=True):
-            database.fill(own, "log", cursor.sql(folder("store")["everything"].sql).to_arrow_table())
-            for name in live.COLUMNS:
-                database.fill(own, name, cursor.view(f"main.{name}").to_arrow_table())
+            if self._cold is not None:
+                self._cold.check(kinds_read("query"))
+                self._cold.attach(own)
+            with translated(), database.transaction(cursor, read_only=True):
+                database.fill(own, "tail", cursor.sql(folder("store")["everything"].sql).to_arrow_table())
+                for name in live.COLUMNS:
+                    database.fill(own, name, cursor.view(f"main.{name}").to_arrow_table())
+            if self._cold is not None:
+                database.run(own, folder("fill")["touched_again"].sql)
+                self._cold.recall(own)
         _set_lease(own, alive)
         return own
 
-    def _cursor_now(self, live_too: bool = False) -> Connection:
-        with self._lock:
-            self._refresh()
-            if live_too:
-                self._refresh_live()
-            return self._connection.cursor()
+    def _reading(
+        self, answer: Callable[[Connection, _Prepared], _Answer], prepare: Callable[[], _Prepared], live_too: bool = False
+    ) -> _Answer:
+        """`answer` of a cursor on a snapshot of this moment, and of what `prepare` says about the files behind it.
+
+        A file that went away, as its grace is over, is no error where a newer manifest does without it.
+        """
+        while True:
+            try:
+                with self._snapshot(prepare, live_too) as (cursor, prepared):
+                    return answer(cursor, prepared)
+            except WfstoreError:
+                if self._cold is None or not self._cold.newer():
+                    raise
+
+    @contextmanager
+    def _snapshot(self, prepare: Callable[[], _Prepared], live_too: bool) -> Iterator[tuple[Connection, _Prepared]]:
+        with ExitStack() as stack:
+            with self._lock:
+                self._refresh()
+                if live_too:
+                    self._refresh_live()
+                prepared = prepare()
+                cursor = self._connection.cursor()
+                stack.enter_context(translated())
+                stack.enter_context(database.transaction(cursor, read_only=True))
+                # A transaction sees the database as it was when it first looked.
+                database.run(cursor, folder("store")["look"].sql)
+            yield cursor, prepared
+
+    def _checked(self, query: str) -> None:
+        if self._cold is not None:
+            self._cold.check(kinds_read(query))
 
     def _reset(self) -> None:
         self._connection = database.create(replacements=False)
         self._position: Cursor | None = None
         self._alive = False
+        if self._cold is not None:
+            self._cold.refresh()
+            self._attach()
+
+    def _attach(self) -> None:
+        assert self._cold is not None
+        with translated(), database.transaction(self._connection, read_only=False):
+            self._cold.attach(self._connection)
+        if self._position is None or self._position.next_seq < self._cold.next_seq:
+            self._position = Cursor(self._cold.next_seq) if self._cold.next_seq > 1 else None
 
     def _refresh(self) -> None:
+        if self._cold is not None and self._cold.refresh():
+            self._attach()
         try:
             self._read()
         except StorageError:
-            if self._position is None:
+            # The log may begin later by now; or what was read turned out never to have been acknowledged.
+            if self._position is None and not (self._cold is not None and self._cold.newer()):
                 raise
-            # What was read may have turned out never to have been acknowledged: then only a new start is right.
             self._reset()
             self._read()
+        if self._cold is not None:
+            with translated():
+                self._cold.recall(self._connection)
         lease = self._source.lease()
         alive = lease is not None and lease_alive(lease, now_us())
         if alive != self._alive:
@@ -132,7 +213,9 @@ class Index:
         while True:
             rows, position = self._source.read(self._position, max_bytes=_READ_BYTES)
             if rows.num_rows:
-                database.fill(self._connection, "log", rows)
+                database.fill(self._connection, "tail", rows)
+                if self._cold is not None:
+                    database.fill(self._connection, "touched", rows)
             self._position = position
             if not rows.num_rows:
                 return
@@ -145,6 +228,24 @@ class Index:
             for name, rows in said.items():
                 database.run(self._connection, folder("fill")[f"forget_{name}"].sql)
                 database.fill(self._connection, name, live.to_arrow(name, rows))
+
+
+def _rows_of(cursor: Connection, query: str, workflow_id: str, paths: list[str]) -> pa.Table:
+    params: dict[str, Any] = {"workflow_id": workflow_id}
+    if paths:
+        rows = cursor.sql(folder("store")[f"{query}_files"].sql, params={**params, "paths": paths})
+    else:
+        rows = cursor.sql(folder("store")[f"{query}_tail"].sql, params=params)
+    return rows.to_arrow_table().select([column.name for column in VIEWS["events"]])
+
+
+def _visible(rows: pa.Table) -> pa.Table:
+    """Those about the workflow that has the id now: what came before it was deleted is left out."""
+    deleted = pc.equal(rows.column("type"), WORKFLOW_DELETED)
+    if not pc.any(deleted).as_py():
+        return rows
+    last = pc.max(rows.column("seq").filter(deleted)).as_py()
+    return rows.filter(pc.greater(rows.column("seq"), last))
 
 
 def _set_lease(connection: Connection, alive: bool) -> None:

@@ -7,10 +7,15 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import tempfile
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from wfstore.log._files import DIRECTORY_MODE, FILE_MODE, datasync, replace_file, sync_directory, translated
+
+
+#: How the name of a work directory begins.
+WORK_PREFIX = ".work-"
 
 
 class Blob(NamedTuple):
@@ -41,6 +46,9 @@ class Blobs(Protocol):
 
     def remove(self, name: str) -> None:
         """Nothing happens when there is none."""
+
+    def scratch(self) -> str:
+        """A new directory on this machine, for files that are to be published. Whoever asked for it removes it."""
 
 
 class LocalBlobs:
@@ -110,6 +118,11 @@ class LocalBlobs:
         with translated(self._storage, f"removing {name}"):
             Path(self.local(name)).unlink(missing_ok=True)
 
+    def scratch(self) -> str:
+        with translated(self._storage, f"writing below {self._path}"):
+            self._make()
+            return tempfile.mkdtemp(prefix=WORK_PREFIX, dir=self._path)
+
     def _make(self) -> None:
         if not os.path.isdir(self._path):
             os.makedirs(self._path, DIRECTORY_MODE, exist_ok=True)
@@ -119,6 +132,8 @@ class LocalBlobs:
 def _blob(entry: os.DirEntry[str]) -> Blob | None:
     try:
         stat = entry.stat()
+        if entry.is_dir():
+            return None
     except FileNotFoundError:
         return None  # removed since the directory was read
     return Blob(entry.name, stat.st_size, stat.st_mtime_ns // 1000)

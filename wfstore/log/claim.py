@@ -8,6 +8,7 @@ from collections.abc import Callable
 from wfstore.errors import DamageError, FencedError
 from wfstore.log import failpoints
 from wfstore.log._files import FILE_MODE, datasync, sync_directory, translated, write_at
+from wfstore.log.manifest import read_manifest
 from wfstore.log.segment import (
     Position,
     Seal,
@@ -114,7 +115,9 @@ def _begin(
 
 def _next_seq(storage: str, survey: Survey, ends: dict[str, Position]) -> int:
     """The seq of the event to come. Raises DamageError where one segment does not go on where the last one ended."""
-    next_seq = 1
+    # What came before the log's first segment has to be in history files.
+    first = survey.segments[0].header.start.next_seq if survey.segments else 1
+    next_seq = min(first, read_manifest(storage).next_seq)
     for segment in survey.segments:
         if segment.header.start.next_seq != next_seq:
             reason = f"begins at seq {segment.header.start.next_seq}, {next_seq} was expected: a segment is missing"

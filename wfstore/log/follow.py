@@ -48,6 +48,15 @@ class Waiter(Protocol):
         """Give back what it holds. Safe to call again."""
 
 
+class EventReader(Protocol):
+    """What is followed: `LogReader`, or what also knows the events in history files."""
+
+    storage: str
+
+    def read(self, cursor: Cursor | None = None, max_bytes: int | None = None) -> tuple[pa.Table, Cursor]:
+        """New rows since `cursor`, and where to go on."""
+
+
 class Polling:
     """Looks by the clock: every `shortest` seconds while something comes, ever less often, down to `longest`."""
 
@@ -135,7 +144,7 @@ def _holds(mountpoint: str, path: str) -> bool:
     return path == mountpoint or path.startswith(mountpoint.rstrip("/") + "/")
 
 
-def follow(reader: LogReader, cursor: Cursor, stop: threading.Event) -> Generator[pa.Table, None, None]:
+def follow(reader: EventReader, cursor: Cursor, stop: threading.Event) -> Generator[pa.Table, None, None]:
     """Tables of EVENT_SCHEMA, never empty, with the rows since `cursor` and then those that come, until `stop` is set.
 
     Raises what `LogReader.read` raises; StorageNotFoundError when the store went away.
@@ -162,7 +171,7 @@ def end_of(reader: LogReader) -> Cursor:
 
     def look() -> Cursor:
         segments = take_survey(reader.storage).segments
-        cursor = Cursor.after(segments[-1].header.start.next_seq - 1) if segments else Cursor()
+        cursor = Cursor(segments[-1].header.start.next_seq) if segments else Cursor()
         while (found := reader.blocks(cursor, max_bytes=_READ_BYTES)[1]) != cursor:
             cursor = found
         return cursor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import threading
 from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -27,6 +28,14 @@ from wfstore.model.events import Event
 from wfstore.schema.rows import Block, table_of
 
 _INDEX_BYTES = 256 << 10
+
+
+class Extent(NamedTuple):
+    """A file of the log: first and last seq in it, and how many bytes it has."""
+
+    first_seq: int
+    last_seq: int
+    bytes: int
 
 
 class LogReader:
@@ -85,6 +94,15 @@ class LogReader:
                 if window.after.next_seq > last_seq:
                     break
         return table_of(blocks, columns)
+
+    def sealed(self, next_seq: int) -> list[Extent]:
+        """The files of the log, from the one that holds the event `next_seq` on, to which nothing will be added."""
+        segments = self._current_survey().segments
+        return [
+            Extent(segment.header.start.next_seq, segment.seal.next_seq - 1, segment.seal.length)
+            for segment in segments
+            if segment.seal is not None and segment.seal.next_seq > max(next_seq, segment.header.start.next_seq)
+        ]
 
     def lease(self) -> Lease | None:
         """Who last said that it manages this store; `lease_alive` tells whether it still does."""
@@ -164,8 +182,9 @@ class LogReader:
         starts = [segment.header.start.next_seq for segment in survey.segments]
         if not starts:
             return None
-        if starts[0] != 1:
-            raise StorageError(self.storage, f"the log begins at seq {starts[0]}: its first segment is missing")
+        if starts[0] > cursor.next_seq:
+            reason = f"the log begins at seq {starts[0]}, and was asked for seq {cursor.next_seq}: that is in history files"
+            raise StorageError(self.storage, f"{reason}, or the log's first segment is missing")
         # The rightmost of equal starts is wrong only for empty segments, which hold nothing to miss.
         index = bisect.bisect_right(starts, cursor.next_seq) - 1
         segment = survey.segments[index]

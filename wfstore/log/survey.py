@@ -119,7 +119,13 @@ class _Walk:
         for name in reversed(names):
             self._visit(name)
         listed = set(names)
-        self.missing = [seal.segment for seal in self._seals.values() if seal.length and seal.segment not in listed]
+        # Those before the oldest one were removed once history files held them; whether they do, the manifest says.
+        oldest = min((name for name, _, _ in self._counting), key=_key, default="")
+        self.missing = [
+            seal.segment
+            for seal in self._seals.values()
+            if seal.length and seal.segment not in listed and _key(seal.segment) > _key(oldest)
+        ]
 
     def _visit(self, name: str) -> None:
         epoch, number = parse_name(name) or (0, 0)
@@ -150,6 +156,10 @@ class _Walk:
             held = self._claim_under_way and seal is None and epoch < top_epoch
             segments.append(Segment(name, epoch, header, seal, held))
         return Survey(self._names, tuple(segments), tuple(reversed(self._unsealed)), top_epoch, self._settled)
+
+
+def _key(name: str) -> tuple[int, int]:
+    return parse_name(name) or (0, 0)
 
 
 def _header(

@@ -1,7 +1,7 @@
--- name: log
--- summary: The log's rows, in log order, without their payloads.
+-- name: tail
+-- summary: The rows that are in no history file yet, in log order, without their payloads.
 -- grain: seq
-CREATE TABLE wfstore.log (
+CREATE TABLE wfstore.tail (
     seq BIGINT,
     partition SMALLINT,
     epoch INTEGER,

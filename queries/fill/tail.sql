@@ -1,6 +1,6 @@
--- name: log
+-- name: tail
 -- summary: Takes rows that arrived from the log into the database, without their payloads.
 -- grain: seq
-INSERT INTO wfstore.log BY NAME
+INSERT INTO wfstore.tail BY NAME
 SELECT * EXCLUDE (payload)
 FROM arrived

@@ -1,0 +1,166 @@
+"""What the figures of `history.py` have in common: lines of JSON, processes of their own, copies of a store."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import psutil
+
+import wfstore
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Figures to see on a store of 10 M events, and on one of 100 M; None: nothing was promised.
+Goal = tuple[float | None, float | None]
+_LARGE = 30_000_000
+_LINKED_BYTES = 1 << 20
+_WATCH_S = 0.02
+#: Processes begin anew, so that their memory is theirs alone.
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@dataclass
+class Bench:
+    """One store under measurement. events: in it; runs: repetitions of what takes long; raw_events: size of logs that
+    are made to be compacted; failed: figures not reached."""
+
+    storage: str
+    events: int
+    runs: int = 5
+    raw_events: int = 1_000_000
+    failed: list[str] = field(default_factory=list)
+
+    def show(
+        self,
+        figure: str,
+        seen: float | None,
+        goal: Goal = (None, None),
+        unit: str = "ms",
+        least: bool = False,
+        **more: Any,
+    ) -> None:
+        """One line. least: the goal is the least to be seen, else the most."""
+        must = goal[self.events > _LARGE]
+        row: dict[str, Any] = {"benchmark": "history", "figure": figure, "seen": _rounded(seen), "unit": unit}
+        if must is not None:
+            ok = seen is not None and (seen >= must if least else seen <= must)
+            row |= {"must": f"{'>=' if least else '<='} {must:g}", "ok": ok}
+            if not ok:
+                self.failed.append(figure)
+        row |= {name: _rounded(value) for name, value in more.items()}
+        print(json.dumps(row | {"events": self.events, "load": round(os.getloadavg()[0], 1)}), flush=True)
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def timed_ms(ask: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    ask()
+    return (time.perf_counter() - began) * 1000
+
+
+def median_ms(runs: int, ask: Callable[[], object], warm_up: int = 1) -> float:
+    for _ in range(warm_up):
+        ask()
+    return statistics.median(timed_ms(ask) for _ in range(runs))
+
+
+def percentile(values: Sequence[float], q: float) -> float:
+    """The smallest value that so large a part (0..1) of all does not exceed."""
+    return sorted(values)[max(0, -(-int(q * 1000) * len(values) // 1000) - 1)]
+
+
+def peak_mb() -> float:
+    """The most memory that this process has had. Not what getrusage says on Linux: that counts the parent's in, as it
+    was when it started this process."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1024
+
+
+@contextmanager
+def watched() -> Iterator[list[float]]:
+    """The most MB that this process and those that it started have had at once: the one entry of the list."""
+    own, peak, done = psutil.Process(), [0.0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_WATCH_S):
+            peak[0] = max(peak[0], sum(_resident(one) for one in (own, *own.children(recursive=True))) / 2**20)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def alone(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """What `work` returns, in a process of its own. Raises what it raises."""
+    with ProcessPoolExecutor(1, mp_context=SPAWN) as pool:
+        return pool.submit(work, *args, **kwargs).result()
+
+
+def random_ids(store: wfstore.Store, count: int, status: str | None = None) -> list[str]:
+    """The same ones of the same store each time."""
+    where = "" if status is None else "WHERE status = $status"
+    params = {} if status is None else {"status": status}
+    ids = store.sql(f"SELECT workflow_id FROM workflows {where} ORDER BY hash(workflow_id) LIMIT {count}", params)
+    return [workflow_id for (workflow_id,) in ids.fetchall()]
+
+
+def command_ms(runs: int, *arguments: Sequence[str]) -> float:
+    """Median of a whole `wfstore` process, from its start to its end; every run takes the next of the `arguments`."""
+    spent = []
+    for run in range(runs):
+        line = [sys.executable, "-m", "wfstore", *arguments[run % len(arguments)]]
+        spent.append(timed_ms(lambda line=line: subprocess.run(line, check=True, stdout=subprocess.DEVNULL)))  # type: ignore[misc]
+    return statistics.median(spent)
+
+
+@contextmanager
+def linked(storage: str) -> Iterator[str]:
+    """A copy to write to, beside the store and gone afterwards. Large files, which never change, are linked."""
+    folder = tempfile.mkdtemp(prefix=".wfstore-bench-", dir=Path(storage).resolve().parent)
+    try:
+        copy = shutil.copytree(storage, Path(folder, "store"), copy_function=_link)
+        yield str(copy)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _link(source: str, target: str) -> None:
+    if os.stat(source).st_size < _LINKED_BYTES:
+        shutil.copy2(source, target)
+    else:
+        os.link(source, target)

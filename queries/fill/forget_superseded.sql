@@ -1,0 +1,4 @@
+-- name: forget_superseded
+-- summary: Drops what was there, to be filled anew.
+-- grain: workflow_id
+DELETE FROM wfstore.superseded

@@ -1,0 +1,4 @@
+-- name: forget_touched
+-- summary: Drops what was there, to be filled anew.
+-- grain: workflow_id
+DELETE FROM wfstore.touched

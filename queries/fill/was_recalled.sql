@@ -1,0 +1,4 @@
+-- name: was_recalled
+-- summary: Notes that the older rows about these ids are here.
+-- grain: workflow_id
+UPDATE wfstore.touched SET recalled = true

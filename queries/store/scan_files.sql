@@ -1,0 +1,11 @@
+-- name: scan_files
+-- summary: All rows about one workflow id, in log order: out of the history files that may hold it, and the tail.
+-- grain: seq
+SELECT * EXCLUDE (hash_left_out) REPLACE (coalesce(hash, CASE WHEN hash_left_out THEN '' END) AS hash)
+FROM read_parquet($paths)
+WHERE workflow_id = $workflow_id
+UNION ALL BY NAME
+SELECT *
+FROM wfstore.tail
+WHERE workflow_id = $workflow_id
+ORDER BY seq

@@ -1,0 +1,7 @@
+-- name: seqs
+-- summary: Events of some seqs out of history files, in log order.
+-- grain: seq
+SELECT * EXCLUDE (hash_left_out)
+FROM read_parquet($paths)
+WHERE seq BETWEEN $first_seq AND $last_seq
+ORDER BY seq

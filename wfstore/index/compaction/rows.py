@@ -1,0 +1,42 @@
+"""The log's rows as history files have them: sorted by workflow, one range of ids after the other."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wfstore.model.events import WORKFLOW_DELETED
+from wfstore.schema.columns import EVENT_SCHEMA
+
+
+def sort_rows(table: pa.Table) -> pa.Table:
+    """By workflow id, in log order within; rows about no workflow first."""
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    ordered = frame.sort("workflow_id", "seq", nulls_last=False, maintain_order=False)
+    return ordered.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(EVENT_SCHEMA)
+
+
+def split(table: pa.Table, bounds: Sequence[str]) -> list[pa.Table]:
+    """Sorted rows in len(bounds) + 1 ranges: ids below bounds[0] (and rows about none), from there below bounds[1]..."""
+    ids = table.column("workflow_id").combine_chunks()
+    cuts = [bisect.bisect_left(ids, bound, key=lambda cell: cell.as_py() or "") for bound in bounds]
+    edges = [0, *cuts, table.num_rows]
+    return [table.slice(start, end - start) for start, end in zip(edges, edges[1:], strict=False)]
+
+
+def without_deleted(table: pa.Table) -> pa.Table:
+    """Rows of an id that come before it was deleted, left out; the row that says so stays."""
+    is_end = pc.equal(table.column("type"), WORKFLOW_DELETED)
+    if not pc.any(is_end).as_py():
+        return table
+    rows = pl.from_arrow(table.select(["workflow_id", "seq"]))
+    ends = pl.from_arrow(table.filter(is_end).select(["workflow_id", "seq"]))
+    assert isinstance(rows, pl.DataFrame) and isinstance(ends, pl.DataFrame)
+    last = ends.group_by("workflow_id").agg(pl.col("seq").max().alias("end"))
+    kept = rows.join(last, on="workflow_id", how="left", maintain_order="left")
+    return table.filter((kept["seq"] >= kept["end"].fill_null(0)).to_arrow())

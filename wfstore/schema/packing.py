@@ -1,0 +1,79 @@
+"""A row of the log taken apart for history files, and put together again: users' values go to pack files, and a hash
+that only repeats what a value is goes away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wfstore.model.events import TASK_DEFINED
+from wfstore.schema.columns import EVENT_SCHEMA
+from wfstore.schema.history import EVENTS_SCHEMA, HASH_OF_CODE, PACKS_SCHEMA
+
+#: A value inside the JSON of `attributes`, as `wfstore.model.wire.ref_to_json` writes it.
+_VALUE = r'("hash":"[0-9a-f]{64}","bytes":[0-9]+),"data":"[A-Za-z0-9+/=]*"'
+_MARK = ',"data":"'
+
+
+def parted(table: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Rows of `EVENT_SCHEMA` as (rows of EVENTS_SCHEMA, rows of PACKS_SCHEMA)."""
+    attributes = table.column("attributes")
+    holds = pc.and_(
+        pc.equal(table.column("type"), TASK_DEFINED),
+        pc.fill_null(pc.match_substring(attributes, _MARK), False),
+    )
+    any_holds = pc.any(holds).as_py()
+    packed = pc.or_(pc.is_valid(table.column("payload")), holds)
+    packs = pa.table(
+        [
+            table.column("workflow_id"),
+            table.column("seq"),
+            table.column("payload"),
+            pc.if_else(holds, attributes, None) if any_holds else pa.nulls(table.num_rows, pa.string()),
+        ],
+        schema=PACKS_SCHEMA,
+    ).filter(packed)
+    if any_holds:
+        stripped = pc.replace_substring_regex(attributes, _VALUE, r"\1")
+        table = _with(table, "attributes", pc.if_else(holds, stripped, attributes))
+    of_code = pc.is_in(table.column("type"), value_set=pa.array(HASH_OF_CODE))
+    hashed = pc.is_valid(table.column("hash"))
+    left_out = pc.and_(pc.and_(hashed, pc.is_null(table.column("uri"))), pc.invert(of_code))
+    table = _with(table, "hash", pc.if_else(left_out, None, table.column("hash")))
+    events = table.drop(["payload"]).append_column("hash_left_out", left_out)
+    return events.select(EVENTS_SCHEMA.names).cast(EVENTS_SCHEMA), packs
+
+
+def for_folds(events: pa.Table) -> pa.Table:
+    """Rows of EVENTS_SCHEMA as the folds want them: a hash that was left out is there, but empty."""
+    hash_ = pc.if_else(pc.and_(events.column("hash_left_out"), pc.is_null(events.column("hash"))), "", events["hash"])
+    return _with(events, "hash", hash_).drop(["hash_left_out"])
+
+
+def whole(events: pa.Table, packs: pa.Table) -> pa.Table:
+    """What `parted` took apart, as rows of `EVENT_SCHEMA` in log order; both are about one and the same few ids.
+
+    A left-out hash is that of the payload, or empty where there is none.
+    """
+    cells = (packs[name].to_pylist() for name in ("seq", "payload", "attributes"))
+    rows = {seq: (payload, text) for seq, payload, text in zip(*cells, strict=True)}
+    seqs = events["seq"].to_pylist()
+    payloads = [rows.get(seq, (None, None))[0] for seq in seqs]
+    texts = [rows.get(seq, (None, None))[1] for seq in seqs]
+    hashes = [
+        (hashlib.sha256(payload).hexdigest() if payload is not None else "") if left_out else hash_
+        for hash_, left_out, payload in zip(
+            events["hash"].to_pylist(), events["hash_left_out"].to_pylist(), payloads, strict=True
+        )
+    ]
+    table = events.drop(["hash_left_out"]).append_column("payload", pa.array(payloads, pa.large_binary()))
+    table = _with(table, "hash", pa.array(hashes, pa.string()))
+    table = _with(table, "attributes", pc.coalesce(pa.array(texts, pa.string()), table["attributes"]))
+    return table.select(EVENT_SCHEMA.names).cast(EVENT_SCHEMA).sort_by("seq")
+
+
+def _with(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, values)
