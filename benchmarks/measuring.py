@@ -100,14 +100,24 @@ def peak_mb() -> float:
     return int(line.split()[1]) / 1024
 
 
+@dataclass
+class Peak:
+    """MB: the most that a process and those that it started had at once (what they share is counted in each), and the
+    most that one of them had."""
+
+    together: float = 0.0
+    largest: float = 0.0
+
+
 @contextmanager
-def watched() -> Iterator[list[float]]:
-    """The most MB that this process and those that it started have had at once: the one entry of the list."""
-    own, peak, done = psutil.Process(), [0.0], threading.Event()
+def watched() -> Iterator[Peak]:
+    """Looks at this process and its children, again and again, while this is entered."""
+    own, peak, done = psutil.Process(), Peak(), threading.Event()
 
     def watch() -> None:
         while not done.wait(_WATCH_S):
-            peak[0] = max(peak[0], sum(_resident(one) for one in (own, *own.children(recursive=True))) / 2**20)
+            sizes = [_resident(one) / 2**20 for one in (own, *own.children(recursive=True))]
+            peak.together, peak.largest = max(peak.together, sum(sizes)), max(peak.largest, *sizes)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

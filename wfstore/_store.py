@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, NoReturn, TypeAlias
 
 import polars as pl
@@ -16,8 +17,11 @@ import polars as pl
 from wfstore import errors
 from wfstore._follow import Follower
 from wfstore._history import History
+from wfstore._maintenance import Compacted, Progress, Retained, compacted, retain, sizes, stored_policy
+from wfstore._maintenance import store_policy as keep_policy
 from wfstore.index import Connection, Index, LiveSource, Params, Relation, WholeLog, catalog, filters, reports, shared, to_polars
 from wfstore.log import LogReader, VerifyReport, resolve_storage, verify
+from wfstore.index.retention import Policy
 from wfstore.log.history import HistoryFiles
 from wfstore.model.events import EVENT_TYPES
 from wfstore.model.statuses import ATTEMPT_STATUSES, CANCELED, FAILED, TASK_STATUSES, WORKFLOW_STATUSES
@@ -235,14 +239,61 @@ class Store:
         """Check the store's bytes; a report with `.ok` and `.problems`. repair: cut a torn tail, keeping a copy."""
         return verify(self.storage, repair=repair)
 
+    def compact(self, *, grace: timedelta | str = "10m", progress: Progress | None = None) -> Compacted:
+        """Take what is sealed in the log into history files; merge small ones, leave out what was deleted, and remove
+        what was replaced longer ago than `grace`, so that whoever reads it can finish.
+
+        Where no manager writes, everything is sealed first. progress: told (what is done, how much, of how much).
+        Raises the StorageError family; nothing is lost then, and the next compaction goes on.
+        """
+        return compacted(self.storage, filters.length(grace), progress or _silent)
+
+    def retain(
+        self,
+        *,
+        keep: timedelta | str | None = None,
+        keep_failed: timedelta | str | None = None,
+        payloads: timedelta | str | None = None,
+        dry_run: bool = False,
+        store_policy: bool = False,
+        grace: timedelta | str = "10m",
+        progress: Progress | None = None,
+    ) -> Retained:
+        """Delete workflows that ended longer ago than `keep` (failed ones: `keep_failed`), and drop the values, not
+        the history, of those that ended longer ago than `payloads`; then compact, so that their bytes go.
+
+        Spans such as "90d", or a timedelta. Without any, the policy kept with the store applies; store_policy: keep
+        the given one. Open workflows and virtual actors always stay. dry_run: only say what would go.
+        Raises ValueError where there is neither a span nor a policy, and the StorageError family.
+        """
+        policy = Policy.of(keep, keep_failed, payloads)
+        if policy.empty:
+            policy = stored_policy(self.storage)
+        elif store_policy and not dry_run:
+            keep_policy(self.storage, policy)
+        if policy.empty:
+            raise ValueError("say how long to keep what: keep=, keep_failed= or payloads=; this store has no policy")
+        grace_s = filters.length(grace)
+        return retain(self.storage, self._index, policy, dry_run=dry_run, grace_s=grace_s, progress=progress or _silent)
+
     def stats(self) -> dict[str, Any]:
-        """events, workflows, tasks; files, log_bytes, payload_bytes, other_bytes, bytes_per_event (of the log, None
-        without events); oldest and newest event (UTC)."""
+        """events, workflows, tasks; files, bytes by kind (log, history, pack, payload, other), bytes_per_event (of log
+        and history files without packs, None without events); history_files, history_parts; tail_events, tail_bytes:
+        what is not compacted; oldest and newest event (UTC)."""
         row = to_polars(self._index.run(catalog.folder("store")["stats"], {})).row(0, named=True)
-        sizes = _sizes(self.storage)
-        per_event = sizes["log_bytes"] / row["events"] if row["events"] else None
-        counts = {name: row[name] for name in ("events", "workflows", "tasks")}
-        return {**counts, **sizes, "bytes_per_event": per_event, "oldest": row["oldest"], "newest": row["newest"]}
+        weighed = sizes(self.storage)
+        bytes_ = weighed["log_bytes"] + weighed["history_bytes"]
+        manifest = self._history.manifest
+        return {
+            **{name: row[name] for name in ("events", "workflows", "tasks")},
+            **weighed,
+            "bytes_per_event": bytes_ / row["events"] if row["events"] else None,
+            "history_files": sum(1 for _ in manifest.files),
+            "history_parts": len(manifest.parts),
+            "tail_events": row["tail_events"],
+            "oldest": row["oldest"],
+            "newest": row["newest"],
+        }
 
     def __repr__(self) -> str:
         return f"<Store {self.storage!r}>"
@@ -259,18 +310,8 @@ def _no_output(workflow_id: str, task_id: str | None, row: Mapping[str, Any]) ->
     raise errors.WorkflowError(workflow_id, f"{what} has no output yet: it is {status}.")
 
 
-def _sizes(storage: str) -> dict[str, int]:
-    sizes = {"files": 0, "log_bytes": 0, "payload_bytes": 0, "other_bytes": 0}
-    kinds = {"log": "log_bytes", "payloads": "payload_bytes"}
-    for folder, _, names in os.walk(storage):
-        kind = kinds.get(os.path.relpath(folder, storage).split(os.sep)[0], "other_bytes")
-        for name in names:
-            try:
-                sizes[kind] += os.stat(os.path.join(folder, name)).st_size
-            except FileNotFoundError:
-                continue  # a temporary file that has got its name since
-            sizes["files"] += 1
-    return sizes
+def _silent(what: str, done: int, total: int) -> None:
+    return
 
 
 def _live_source(storage: str, live: bool | None) -> LiveSource | None:

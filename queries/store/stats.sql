@@ -4,6 +4,7 @@
 SELECT
     (SELECT count(*) FROM main.events) AS events,
     (SELECT count(*) FROM main.workflows) AS workflows,
-    (SELECT count(*) FROM wfstore.task_facts) AS tasks,
+    (SELECT count(*) FROM main.tasks) AS tasks,
+    (SELECT count(*) FROM wfstore.tail) AS tail_events,
     (SELECT min(ts) FROM main.events) AS oldest,
     (SELECT max(ts) FROM main.events) AS newest

@@ -44,6 +44,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "delete": act.delete,
     "verify": maintain.verify,
     "stats": maintain.stats,
+    "compact": maintain.compact,
+    "retain": maintain.retain,
 }
 for verb, command in _COMMANDS.items():
     app.command(verb)(command)

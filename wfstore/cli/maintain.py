@@ -1,14 +1,18 @@
-"""`verify` and `stats`: is the store sound, and how large is it."""
+"""`verify`, `stats`, `compact` and `retain`: is the store sound, how large is it, and how does it stay small."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from typing import Annotated
+import os
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Annotated, Any
 
 import typer
 
 import wfstore
-from wfstore.cli import output, text
+from wfstore.cli import cluster, output, progress, text
 from wfstore.cli.errors import RefusedError
 from wfstore.cli.options import AsJson, Storage
 
@@ -49,3 +53,111 @@ def stats(storage: Storage = None, as_json: AsJson = False) -> None:
         output.document(found)
         return
     output.pairs({str(name).replace("_", " "): output.fact(str(name), value) for name, value in found.items()})
+
+
+def compact(
+    grace: Annotated[
+        str, typer.Option(metavar="SPAN", help="How long what is replaced stays for those who read it.")
+    ] = "10m",
+    background: Annotated[bool, typer.Option("--background", help="Let everybody else go first.")] = False,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take the log into compact history files, and remove what was deleted.
+
+    A running manager does this by itself; where none runs, this command does. Reading and writing go on meanwhile.
+    """
+    if background:
+        os.nice(19)
+    store = wfstore.open(storage)
+    before = store.stats()
+    with progress.steps() as show:
+        done = store.compact(grace=_span(grace), progress=show)
+    after = wfstore.open(storage).stats()
+    if as_json:
+        output.document({**dataclasses.asdict(done), "removed": done.removed._asdict(), "stats": after})
+        return
+    print(f"took in {text.number(done.events)} events as {text.number(done.parts)} new part(s)")
+    if done.merged or done.purged:
+        print(f"merged {text.number(done.merged)} parts, wrote {text.number(done.purged)} files anew for deletions")
+    _weights(before, after)
+    removed = done.removed
+    print(f"removed {removed.log_files} log and {removed.history_files} history files that nobody needs any more")
+
+
+def retain(
+    keep: Annotated[
+        str | None, typer.Option(metavar="SPAN", help="Delete workflows that ended longer ago: 90d, 26w.")
+    ] = None,
+    keep_failed: Annotated[
+        str | None, typer.Option(metavar="SPAN", help="The same for failed ones; default: as --keep.")
+    ] = None,
+    payloads: Annotated[
+        str | None, typer.Option(metavar="SPAN", help="Drop values, not history, of what ended longer ago.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    store_policy: Annotated[
+        bool, typer.Option("--store-policy", help="Keep these spans with the store: what `wfstore retain` alone does.")
+    ] = False,
+    grace: Annotated[
+        str, typer.Option(metavar="SPAN", help="How long what is replaced stays for those who read it.")
+    ] = "10m",
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete what ended long ago. Open workflows and virtual actors always stay.
+
+    Without a span the policy that was kept with the store applies.
+    """
+    store = wfstore.open(storage)
+    spans = {
+        name: None if span is None else _span(span)
+        for name, span in (("keep", keep), ("keep_failed", keep_failed), ("payloads", payloads))
+    }
+    with progress.steps() as show, managed_by(store.storage, storage, dry_run):
+        try:
+            done = store.retain(
+                **spans, dry_run=dry_run, store_policy=store_policy, grace=_span(grace), progress=show
+            )
+        except ValueError as error:
+            raise typer.BadParameter(
+                "this store has no policy: say --keep, --keep-failed or --payloads"
+            ) from error
+    if as_json:
+        output.document(dataclasses.asdict(done))
+        return
+    would = "would delete" if dry_run else "deleted"
+    by_status = ", ".join(f"{text.number(count)} {status}" for status, count in done.workflows.items())
+    total = sum(done.workflows.values())
+    print(f"{would} {text.number(total)} workflows{f' ({by_status})' if by_status else ''}")
+    if done.policy["payloads_s"] is not None:
+        print(f"{'would drop' if dry_run else 'dropped'} the values of {text.number(done.payload_workflows)} more")
+    print(f"{'would remove' if dry_run else 'removed'} {text.number(done.payload_files)} payload files")
+    if not dry_run:
+        _weights(done.bytes_before, done.bytes_after)
+
+
+@contextlib.contextmanager
+def managed_by(path: str, storage: str | None, dry_run: bool) -> Iterator[None]:
+    """Where a manager holds the store, deletions go through it: join its cluster."""
+    from wfstore._maintenance import managed
+
+    if dry_run or not managed(path):
+        yield
+        return
+    with cluster.joined(storage):
+        yield
+
+
+def _span(given: str) -> timedelta:
+    from wfstore.index.filters import length
+
+    try:
+        return timedelta(seconds=length(given))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _weights(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    for name in ("log_bytes", "history_bytes", "pack_bytes", "payload_bytes"):
+        print(f"{name.removesuffix('_bytes') + ':':<9}{text.size(before[name]):>9} -> {text.size(after[name])}")

@@ -34,6 +34,20 @@ def doing(what: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def steps() -> Iterator[Callable[[str, int, int], None] | None]:
+    """A bar for work that says what it does, how much is done, and of how much; None where nobody looks."""
+    if not wanted():
+        yield None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=output.console(stderr=True), transient=True) as bar:
+        shown = bar.add_task("looking", total=None)
+        yield lambda what, done, total: bar.update(shown, description=what, completed=done, total=total)
+
+
 def follow(store: Store, workflow_id: str, wait: Callable[[float], bool]) -> None:
     """Show the workflow's tasks as they end, until `wait` says it is over; it blocks for at most so many seconds."""
     if not wanted():

@@ -24,6 +24,14 @@ def seconds(span: str) -> float:
     return float(found.group(1)) * _SECONDS[found.group(2)]
 
 
+def length(span: timedelta | str) -> float:
+    """Seconds of a timedelta, or of a span such as "10m". Raises ValueError for a negative one."""
+    found = span.total_seconds() if isinstance(span, timedelta) else seconds(span)
+    if found < 0:
+        raise ValueError(f"{span} is negative")
+    return found
+
+
 def utc(moment: Moment | None) -> datetime | None:
     """A moment as our columns have it: UTC without a zone.
 

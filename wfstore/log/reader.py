@@ -104,6 +104,15 @@ class LogReader:
             if segment.seal is not None and segment.seal.next_seq > max(next_seq, segment.header.start.next_seq)
         ]
 
+    def unsealed(self) -> bool:
+        """Whether there are events to whose file more may be added."""
+        segments = self._current_survey().segments
+        last = segments[-1] if segments else None
+        if last is None or last.seal is not None:
+            return False
+        with SegmentFile(self.storage, last.name) as file:
+            return file.end(last.header.start, None).next_seq > last.header.start.next_seq
+
     def lease(self) -> Lease | None:
         """Who last said that it manages this store; `lease_alive` tells whether it still does."""
         return read_lease(self.storage)

@@ -1,7 +1,7 @@
 """Files of pickled values under ``<storage>/payloads/<hash[:2]>/<hash>``, named by the sha256 of their content.
 
 A file appears under its name whole and durable, or not at all; it is never changed. What a crash can leave behind is a
-``*.tmp`` beside it, which nobody reads. This module does not unpickle, and does not delete.
+``*.tmp`` beside it, which nobody reads. This module does not unpickle. What may be removed is `wfstore.payloads.collect`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import fcntl
 import os
 import re
 import secrets
+from collections.abc import Callable, Collection
 
 from wfstore.errors import DamageError, PayloadMissingError, StorageError, StorageFullError
 from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef, payload_uri
+from wfstore.payloads import collect
 from wfstore.payloads.pickling import hash_of
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -76,6 +78,17 @@ class PayloadStore:
         """Whether the store holds it; its bytes are not checked."""
         return os.path.isfile(self.path(hash))
 
+    def unreferenced(self, kept: Collection[str]) -> list[str]:
+        """Paths of files that nobody made or used lately and whose hash is not in `kept`."""
+        return collect.unreferenced(self._root, kept)
+
+    def remove_unreferenced(self, kept: Callable[[], Collection[str]]) -> tuple[int, int]:
+        """Remove them; returns how many files and bytes. Raises StorageError."""
+        try:
+            return collect.remove_unreferenced(self._root, kept)
+        except OSError as error:
+            raise StorageError(self.storage, f"a payload that nobody needs cannot be removed: {error}") from error
+
     def path(self, hash: str) -> str:
         """Where it lies on this machine. Raises PayloadMissingError for what is no sha256."""
         return os.path.join(os.path.dirname(self._root), *self.uri(hash).split("/"))
@@ -89,7 +102,7 @@ class PayloadStore:
     def _keep(self, name: str, data: bytes) -> None:
         path = self.path(name)
         try:
-            if _size(path) == len(data):
+            if _size(path) == len(data) and _touched(path):
                 # Another writer may have renamed it a moment ago without having synced the directory yet.
                 _sync_directory(os.path.dirname(path))
             else:
@@ -110,6 +123,15 @@ def _size(path: str) -> int:
         return os.stat(path).st_size
     except FileNotFoundError:
         return -1
+
+
+def _touched(path: str) -> bool:
+    """Whoever removes what nobody uses shall see that somebody does. False when it has just been removed."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _write_durably(path: str, data: bytes) -> None:

@@ -4,6 +4,6 @@ Nothing is ever changed in place: new files are written, a manifest that names t
 names goes away after a time of grace. A crash leaves files that nobody knows, which a later run removes.
 """
 
-from wfstore.index.compaction.compact import Compacted, compact
+from wfstore.index.compaction.compact import GRACE_S, Compacted, compact, drop_payloads
 
-__all__ = ["Compacted", "compact"]
+__all__ = ["GRACE_S", "Compacted", "compact", "drop_payloads"]

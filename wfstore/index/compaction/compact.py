@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any
 
 from wfstore.errors import StorageError
 from wfstore.index.compaction import plan
-from wfstore.index.compaction.dead import dead_since
+from wfstore.index.compaction.dead import dead_since, packs_of
 from wfstore.index.compaction.sweep import Swept, sweep
 from wfstore.index.compaction.workers import Task, Workers
 from wfstore.log import LogReader, now_us
@@ -21,7 +21,7 @@ from wfstore.log.history import HistoryFiles
 from wfstore.log.manifest import HistoryFile, Manifest, Part, history_blobs, publish_manifest, read_manifest
 from wfstore.log.reader import Extent
 from wfstore.log.witness import read_witness
-from wfstore.schema.history import DELETED, EVENTS
+from wfstore.schema.history import DELETED, EVENTS, KINDS, PACKS
 
 #: One new part takes in so much of the log at most; its sorted runs lie in a work folder meanwhile.
 _PART_EVENTS, _PART_BYTES = 16_000_000, 4 << 30
@@ -68,6 +68,24 @@ def compact(
             pass
     said.removed = sweep(storage, grace_s)
     return said
+
+
+def drop_payloads(
+    storage: str,
+    ids: Sequence[str],
+    *,
+    grace_s: float = GRACE_S,
+    workers: int | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> int:
+    """Leave the values of these workflows out of all pack files; returns how many groups of files that took."""
+    said = Compacted()
+    with Workers(storage, workers) as pool:
+        job = _Compaction(storage, pool, progress, said)
+        while not job.drop_payloads(ids):
+            pass
+    sweep(storage, grace_s)
+    return said.purged
 
 
 class _Work:
@@ -171,16 +189,44 @@ class _Compaction:
                 target = [work.path, part.first_seq, part.last_seq, group]
                 tasks.append(self._task("rewrite", files=_plain(files), bounds=[None, None], target=target, dead=dead))
             answers = self._pool.map(tasks, lambda done: self._progress("removing what was deleted", done, len(tasks)))
-            self._replace(manifest, work, places, answers, purged_to=manifest.next_seq - 1)
+            self._replace(manifest, work, places, answers, KINDS, purged_to=manifest.next_seq - 1)
         self._said.purged += len(places)
 
+    def drop_payloads(self, ids: Sequence[str]) -> bool:
+        """False when somebody else published first."""
+        manifest = read_manifest(self._storage, self._blobs)
+        places = packs_of(self._storage, manifest, ids)
+        if not places:
+            return True
+        with _Work(self._blobs.scratch()) as work:
+            tasks = []
+            for number, group in places:
+                part = manifest.parts[number]
+                files = [file for file in part.of(PACKS) if file.group == group]
+                target = [work.path, part.first_seq, part.last_seq, group]
+                arguments = {"files": _plain(files), "bounds": [None, None], "target": target}
+                tasks.append(self._task("rewrite", **arguments, no_payloads=list(ids)))
+            answers = self._pool.map(tasks, lambda done: self._progress("removing values", done, len(tasks)))
+            try:
+                self._replace(manifest, work, places, answers, {PACKS})
+            except _LostError:
+                return False
+        self._said.purged += len(places)
+        return True
+
     def _replace(
-        self, manifest: Manifest, work: _Work, places: Sequence[tuple[int, int]], answers: list[Any], **changes: Any
+        self,
+        manifest: Manifest,
+        work: _Work,
+        places: Sequence[tuple[int, int]],
+        answers: list[Any],
+        kinds: Collection[str],
+        **changes: Any,
     ) -> None:
-        """Publish `answers` instead of the files of these (part, group)s."""
+        """Publish `answers` instead of the files of these kinds in these (part, group)s."""
         parts = list(manifest.parts)
         for (number, group), answer in zip(places, answers, strict=True):
-            kept = [file for file in parts[number].files if file.group != group]
+            kept = [file for file in parts[number].files if file.group != group or file.kind not in kinds]
             parts[number] = _part(parts[number].first_seq, parts[number].last_seq, [*kept, *_files([answer])])
         self._publish(manifest, work, _files(answers), parts=tuple(parts), **changes)
 

@@ -1,12 +1,15 @@
-"""Finds what was deleted and is still in history files."""
+"""Finds what was deleted, or is kept no longer, and is still in history files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from wfstore.index import database
 from wfstore.index.catalog import folder
+from wfstore.index.database import Connection
 from wfstore.log.history import HistoryFiles
 from wfstore.log.manifest import Manifest
-from wfstore.schema.history import DELETED, EVENTS
+from wfstore.schema.history import DELETED, EVENTS, PACKS
 
 
 def dead_since(storage: str, manifest: Manifest) -> tuple[list[tuple[str, int]], list[tuple[int, int]]]:
@@ -34,3 +37,22 @@ def dead_since(storage: str, manifest: Manifest) -> tuple[list[tuple[str, int]],
                 if connection.execute(store["holds_dead"].sql, params).fetchone() is not None:
                     places.append((number, file.group))
     return dead, places
+
+
+def packs_of(storage: str, manifest: Manifest, ids: Sequence[str]) -> list[tuple[int, int]]:
+    """Where values of these workflows lie: (position of the part, group)."""
+    history = HistoryFiles(storage)
+    connection = database.connect(replacements=False, threads=1)
+    database.run(connection, folder("tables")["no_payloads"].sql)
+    database.run(connection, folder("fill")["no_payloads"].sql, {"ids": list(ids)})
+    low, high = min(ids), max(ids)
+    return [
+        (number, file.group)
+        for number, part in enumerate(manifest.parts)
+        for file in part.of(PACKS)
+        if file.may_hold_between(low, high) and _holds(connection, history.checked([file]))
+    ]
+
+
+def _holds(connection: Connection, paths: list[str]) -> bool:
+    return connection.execute(folder("store")["holds_payloads"].sql, {"paths": paths}).fetchone() is not None
