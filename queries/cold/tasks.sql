@@ -2,11 +2,11 @@
 -- summary: Rows of tasks out of history files.
 -- grain: workflow_id, task_id
 SELECT
-    * EXCLUDE (wait_us, elapsed_us, duration_us, started_alone, ended_alone),
+    * EXCLUDE (wait_us, elapsed_us, idle_us, started_alone, ended_alone),
     ready_at AS submitted_at,
     coalesce(ready_at + to_microseconds(wait_us), started_alone) AS started_at,
     coalesce(coalesce(ready_at + to_microseconds(wait_us), started_alone) + to_microseconds(elapsed_us), ended_alone) AS ended_at,
     wait_us / 1e6 AS wait_s,
     elapsed_us / 1e6 AS elapsed_s,
-    duration_us / 1e6 AS duration_s
+    (coalesce(elapsed_us, 0) - idle_us) / 1e6 AS duration_s
 FROM files.tasks

@@ -1,5 +1,6 @@
 -- name: events_files
 -- summary: The log's rows out of history files.
 -- grain: seq
-SELECT * EXCLUDE (hash_left_out)
+SELECT * EXCLUDE (hash_left_out, lag_us),
+    ts - to_microseconds(lag_us) AS ts_source
 FROM read_parquet($paths)

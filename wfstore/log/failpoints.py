@@ -1,4 +1,5 @@
-"""Named points in the commit path at which a test may kill, fail or delay the writer. Without a test they do nothing.
+"""Named points on the way of a commit or a compaction at which a test may kill, fail or delay it. Without a test they
+do nothing.
 
 `WFSTORE_FAILPOINT=<name>=kill[@n]` arms a point in a process of its own: the n-th time it is hit (default: the first),
 the process kills itself with SIGKILL. In process, `arm(name, callback)` does whatever the test wants.
@@ -39,6 +40,29 @@ ALL = (
     CLOSE_BEFORE_WITNESS,
 )
 
+WORK_MADE = "compact.work_made"
+FILE_WRITTEN = "compact.file_written"
+FILES_WRITTEN = "compact.files_written"
+FILE_PUBLISHED = "compact.file_published"
+MANIFEST_DRAFTED = "compact.manifest_drafted"
+MANIFEST_PUBLISHED = "compact.manifest_published"
+FILE_REMOVED = "sweep.file_removed"
+MANIFEST_REMOVED = "sweep.manifest_removed"
+SEGMENT_REMOVED = "sweep.segment_removed"
+
+#: Every point of a compaction, in the order in which it comes by.
+COMPACTION = (
+    WORK_MADE,
+    FILE_WRITTEN,
+    FILES_WRITTEN,
+    FILE_PUBLISHED,
+    MANIFEST_DRAFTED,
+    MANIFEST_PUBLISHED,
+    FILE_REMOVED,
+    MANIFEST_REMOVED,
+    SEGMENT_REMOVED,
+)
+
 _armed: dict[str, Callable[[], None]] = {}
 
 
@@ -55,7 +79,7 @@ def armed(name: str) -> bool:
 
 def arm(name: str, action: Callable[[], None]) -> None:
     """Call `action` whenever `name` is hit. Raises KeyError for a name that does not exist."""
-    if name not in ALL:
+    if name not in ALL + COMPACTION:
         raise KeyError(name)
     _armed[name] = action
 

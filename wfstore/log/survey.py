@@ -88,9 +88,13 @@ def take_survey(
     headers = {} if headers is None else headers
     while True:
         found: list[DamageError] = []
-        walk = _Walk(storage, list_names(storage), headers, found.append)
+        names = list_names(storage)
+        walk = _Walk(storage, names, headers, found.append)
         # A listing made while files are created may show a segment and not the one before it: list again.
         if any(os.path.exists(log_path(storage, name)) for name in walk.missing):
+            continue
+        # So may one of files that were removed since, as history files hold them.
+        if found and not set(names) <= set(list_names(storage)):
             continue
         for error in found:
             report(error)
@@ -144,8 +148,8 @@ class _Walk:
             return
         for found in header.sealed:
             self._seals.setdefault(found.segment, found)
-        if number == 1:
-            self._closed_below = max(self._closed_below, epoch)
+        # Any header of an epoch follows that of its claim, which may be gone since: history files hold what was in it.
+        self._closed_below = max(self._closed_below, epoch)
         self._counting.append((name, epoch, header))
 
     def survey(self) -> Survey:

@@ -1,4 +1,9 @@
-"""Removes segments that history files hold. The newest segment always stays, whatever it holds."""
+"""Removes segments that history files hold, and older ones that do not count. The newest segment always stays, whatever
+it holds.
+
+They go in log order, so that what is left begins later and has no gap, and a writer that was fenced finds its own
+segment gone before the claim that fenced it.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,10 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from wfstore.log import failpoints
 from wfstore.log._files import sync_directory, translated
-from wfstore.log.segment import log_path
-from wfstore.log.survey import take_survey
+from wfstore.log.segment import log_path, parse_name
+from wfstore.log.survey import Survey, take_survey
 
 
 class Trimmed(NamedTuple):
@@ -23,13 +29,27 @@ def trim(storage: str, next_seq: int) -> Trimmed:
     files = freed = 0
     survey = take_survey(storage)
     with translated(storage, "removing segments that history files hold"):
-        for segment in survey.segments[:-1]:
-            if segment.seal is None or segment.seal.next_seq > next_seq:
-                break
-            path = log_path(storage, segment.name)
-            freed += os.path.getsize(path)
-            Path(path).unlink()
-            files += 1
+        for name in _names_before(survey, next_seq):
+            path = log_path(storage, name)
+            try:
+                size = os.path.getsize(path)
+                Path(path).unlink()
+            except FileNotFoundError:
+                continue  # somebody else is at it, too
+            files, freed = files + 1, freed + size
+            failpoints.hit(failpoints.SEGMENT_REMOVED)
         if files:
             sync_directory(log_path(storage))
     return Trimmed(files, freed)
+
+
+def _names_before(survey: Survey, next_seq: int) -> list[str]:
+    """The files before the first segment that has to stay, in log order."""
+    counting = survey.segments
+    held = [segment.seal is not None and segment.seal.next_seq <= next_seq for segment in counting[:-1]]
+    kept = counting[held.index(False) if False in held else -1].name if counting else None
+    return [name for name in survey.names if kept is not None and _key(name) < _key(kept)]
+
+
+def _key(name: str) -> tuple[int, int]:
+    return parse_name(name) or (0, 0)

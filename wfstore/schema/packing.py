@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wfstore.model.events import TASK_DEFINED
-from wfstore.schema.columns import EVENT_SCHEMA
+from wfstore.schema.columns import EVENT_SCHEMA, TIMESTAMP
 from wfstore.schema.history import EVENTS_SCHEMA, HASH_OF_CODE, PACKS_SCHEMA
 
 #: A value inside the JSON of `attributes`, as `wfstore.model.wire.ref_to_json` writes it.
 _VALUE = r'("hash":"[0-9a-f]{64}","bytes":[0-9]+),"data":"[A-Za-z0-9+/=]*"'
 _MARK = ',"data":"'
+#: The hash of a task's arguments, which are in the pack.
+_ARGUMENTS = r',"args":"[0-9a-f]{64}"'
 
 
 def parted(table: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -39,18 +41,23 @@ def parted(table: pa.Table) -> tuple[pa.Table, pa.Table]:
     if any_holds:
         stripped = pc.replace_substring_regex(attributes, _VALUE, r"\1")
         table = _with(table, "attributes", pc.if_else(holds, stripped, attributes))
+    inline = pc.and_(pc.equal(table.column("type"), TASK_DEFINED), pc.is_valid(table.column("payload")))
+    attributes = table.column("attributes")
+    unhashed = pc.replace_substring_regex(attributes, _ARGUMENTS, "", max_replacements=1)
+    table = _with(table, "attributes", pc.if_else(inline, unhashed, attributes))
     of_code = pc.is_in(table.column("type"), value_set=pa.array(HASH_OF_CODE))
     hashed = pc.is_valid(table.column("hash"))
     left_out = pc.and_(pc.and_(hashed, pc.is_null(table.column("uri"))), pc.invert(of_code))
     table = _with(table, "hash", pc.if_else(left_out, None, table.column("hash")))
-    events = table.drop(["payload"]).append_column("hash_left_out", left_out)
+    lag = pc.subtract(table.column("ts").cast(pa.int64()), table.column("ts_source").cast(pa.int64()))
+    events = table.drop(["payload"]).append_column("lag_us", lag).append_column("hash_left_out", left_out)
     return events.select(EVENTS_SCHEMA.names).cast(EVENTS_SCHEMA), packs
 
 
 def for_folds(events: pa.Table) -> pa.Table:
     """Rows of EVENTS_SCHEMA as the folds want them: a hash that was left out is there, but empty."""
     hash_ = pc.if_else(pc.and_(events.column("hash_left_out"), pc.is_null(events.column("hash"))), "", events["hash"])
-    return _with(events, "hash", hash_).drop(["hash_left_out"])
+    return _with_source(_with(events, "hash", hash_)).drop(["hash_left_out"])
 
 
 def whole(events: pa.Table, packs: pa.Table) -> pa.Table:
@@ -62,17 +69,35 @@ def whole(events: pa.Table, packs: pa.Table) -> pa.Table:
     rows = {seq: (payload, text) for seq, payload, text in zip(*cells, strict=True)}
     seqs = events["seq"].to_pylist()
     payloads = [rows.get(seq, (None, None))[0] for seq in seqs]
-    texts = [rows.get(seq, (None, None))[1] for seq in seqs]
+    digests = [None if payload is None else hashlib.sha256(payload).hexdigest() for payload in payloads]
     hashes = [
-        (hashlib.sha256(payload).hexdigest() if payload is not None else "") if left_out else hash_
-        for hash_, left_out, payload in zip(
-            events["hash"].to_pylist(), events["hash_left_out"].to_pylist(), payloads, strict=True
+        (digest or "") if left_out else hash_
+        for hash_, left_out, digest in zip(
+            events["hash"].to_pylist(), events["hash_left_out"].to_pylist(), digests, strict=True
         )
     ]
-    table = events.drop(["hash_left_out"]).append_column("payload", pa.array(payloads, pa.large_binary()))
+    texts = [
+        rows.get(seq, (None, None))[1] or _with_arguments(type_, text, digest)
+        for seq, type_, text, digest in zip(
+            seqs, events["type"].to_pylist(), events["attributes"].to_pylist(), digests, strict=True
+        )
+    ]
+    table = _with_source(events).drop(["hash_left_out"]).append_column("payload", pa.array(payloads, pa.large_binary()))
     table = _with(table, "hash", pa.array(hashes, pa.string()))
-    table = _with(table, "attributes", pc.coalesce(pa.array(texts, pa.string()), table["attributes"]))
+    table = _with(table, "attributes", pa.array(texts, pa.string()))
     return table.select(EVENT_SCHEMA.names).cast(EVENT_SCHEMA).sort_by("seq")
+
+
+def _with_arguments(type_: str, text: str | None, digest: str | None) -> str | None:
+    if type_ != TASK_DEFINED or digest is None or text is None:
+        return text
+    return f'{text[:-1]},"args":"{digest}"}}'
+
+
+def _with_source(events: pa.Table) -> pa.Table:
+    """`ts_source` instead of `lag_us`."""
+    source = pc.subtract(events.column("ts").cast(pa.int64()), events.column("lag_us")).cast(TIMESTAMP)
+    return events.drop(["lag_us"]).append_column("ts_source", source)
 
 
 def _with(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:

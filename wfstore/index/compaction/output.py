@@ -17,7 +17,8 @@ from wfstore.schema.history import EVENTS, KINDS, PACKS
 
 #: A point question decodes one row group of each file that it opens.
 _ROW_GROUP_ROWS = 20_480
-_COMPRESSION_LEVEL = 3
+#: Higher levels are slower, and the files no smaller.
+_COMPRESSION_LEVEL = 1
 _CRC_BYTES = 1 << 20
 _LATEST = 2**62
 AS_OF = "as_of"
@@ -92,12 +93,12 @@ class _File:
 def _options(kind: str, schema: pa.Schema) -> dict[str, Any]:
     entry = KINDS[kind]
     delta = [name for name in (*entry.delta, AS_OF) if name in schema.names]
-    dictionary = [name for name in schema.names if name not in (*delta, *entry.plain)]
+    dictionary = [name for name in schema.names if name not in (*delta, *entry.split, *entry.plain)]
     return {
         "compression": "zstd",
         "compression_level": _COMPRESSION_LEVEL,
         "use_dictionary": [_leaf(schema, name) for name in dictionary],
-        "column_encoding": dict.fromkeys(delta, "DELTA_BINARY_PACKED"),
+        "column_encoding": dict.fromkeys(delta, "DELTA_BINARY_PACKED") | dict.fromkeys(entry.split, "BYTE_STREAM_SPLIT"),
         "bloom_filter_options": {"workflow_id": {"ndv": 4096, "fpp": 0.01}} if kind in (EVENTS, PACKS) else None,
         "sorting_columns": _sorting(kind, schema),
         "version": "2.6",
