@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,14 +18,15 @@ import wfstore
 from benchmarks.generate import generate
 from benchmarks.measuring import SPAWN, Bench, Peak, alone, linked, percentile, timed_ms, watched
 from benchmarks.query import Generator
-from wfstore.log import open_writer
+from wfstore.errors import WfstoreError
+from wfstore.log import now_us, open_writer, own_lease, write_lease
 from wfstore.model.events import WORKFLOW_SUCCEEDED, Event
 
 READERS, RATE, SECONDS = 8, 5_000, 20.0
 _EACH, _TASKS = 15, 3  # events and tasks of a workflow that `Generator` writes
 _LOOKED_BACK = 3_000
-_QUIET_S = 5.0
-_AT_MOST_S = 90.0
+QUIET_S = 5.0
+_LEASE_S = 5.0
 _REFRESHES = 20
 
 #: seq, type, workflow_id, task_id, attempt, status
@@ -102,28 +104,45 @@ class _Collector:
     """Stands where a writer stands, and keeps what it is given."""
 
     def __init__(self) -> None:
-        self.batches: list[Sequence[Event]] = []
+        self.events: list[Event] = []
 
     def append(self, events: Sequence[Event]) -> None:
-        self.batches.append(events)
+        self.events += events
+
+
+def _batches(workflows: int) -> Iterator[list[Event]]:
+    """Copies of one workflow with other ids and times, so many at a time: this is about commits, not about deciding."""
+    collector = _Collector()
+    Generator(collector).workflows(1)  # type: ignore[arg-type]  # all that it needs is append()
+    assert len(collector.events) == _EACH
+    for first in itertools.count(0, workflows):
+        yield [
+            event._replace(
+                workflow_id=f"wf-{number:07d}",
+                ts=event.ts + number * 1_000,
+                ts_source=None if event.ts_source is None else event.ts_source + number * 1_000,
+            )
+            for number in range(first, first + workflows)
+            for event in collector.events
+        ]
 
 
 def _write(storage: str, rate: int, workflows: int, acknowledged: Any, stop: Any, answer: Connection) -> None:
     """Whole workflows, so many a commit, `rate` events/s, until told to stop. Answers where it begins, and in the end
-    what it wrote. All is decided before: this is about commits."""
-    collector = _Collector()
-    generator = Generator(collector)  # type: ignore[arg-type]  # all that it needs is append()
-    while len(collector.batches) * workflows * _EACH < rate * _AT_MOST_S:
-        generator.workflows(workflows)
-    writer = open_writer(storage)
+    what it wrote. It has a lease, as a manager has."""
     rows: list[Row] = []
     commits: list[tuple[float, float]] = []
     error = None
+    writer = open_writer(storage)
+    leased = 0.0
     answer.send(writer.next_seq - 1)
     due = time.perf_counter()
     try:
-        for events in collector.batches:
+        for events in _batches(workflows):
             began = time.perf_counter()
+            if began - leased > _LEASE_S:
+                write_lease(storage, own_lease(now_us(), None, writer.epoch))
+                leased = began = time.perf_counter()
             first, last = writer.append(events)
             commits.append((began, (time.perf_counter() - began) * 1000))
             acknowledged.value = last
@@ -132,7 +151,7 @@ def _write(storage: str, rate: int, workflows: int, acknowledged: Any, stop: Any
             due += len(events) / rate
             if stop.wait(max(0.0, due - time.perf_counter())):
                 break
-    except wfstore.WfstoreError as problem:
+    except WfstoreError as problem:
         error = repr(problem)
     answer.send(_Written(rows, commits, error))
     writer.close()
@@ -166,11 +185,11 @@ def commits(bench: Bench) -> None:
         raw = str(Path(folder, "store"))
         alone(generate, min(bench.raw_events, 3_000_000), raw, 6.0, 1, datetime(2026, 1, 1, tzinfo=UTC), _quietly)
         with _Writer(raw, 200 * _EACH, 1) as writer:
-            time.sleep(_QUIET_S)
+            time.sleep(QUIET_S)
             began = time.perf_counter()
             compacted = alone(_compact, raw)
             ended = time.perf_counter()
-            time.sleep(_QUIET_S)
+            time.sleep(QUIET_S)
     written = writer.written
     if compacted is None or written.error:
         bench.show("p99 of commits, beside a compaction", None, (5, 5), note=written.error or "no compact()")

@@ -147,4 +147,3 @@ def sizes(storage: str) -> dict[str, int]:
             found["pack_bytes" if kind == "history_bytes" and name.startswith("packs-") else kind] += size
             found["files"] += 1
     return found
-

@@ -19,9 +19,21 @@ from wfstore._follow import Follower
 from wfstore._history import History
 from wfstore._maintenance import Compacted, Progress, Retained, compacted, retain, sizes, stored_policy
 from wfstore._maintenance import store_policy as keep_policy
-from wfstore.index import Connection, Index, LiveSource, Params, Relation, WholeLog, catalog, filters, reports, shared, to_polars
-from wfstore.log import LogReader, VerifyReport, resolve_storage, verify
+from wfstore.index import (
+    Connection,
+    Index,
+    LiveSource,
+    Params,
+    Relation,
+    WholeLog,
+    catalog,
+    filters,
+    reports,
+    shared,
+    to_polars,
+)
 from wfstore.index.retention import Policy
+from wfstore.log import LogReader, VerifyReport, resolve_storage, verify
 from wfstore.log.history import HistoryFiles
 from wfstore.model.events import EVENT_TYPES
 from wfstore.model.statuses import ATTEMPT_STATUSES, CANCELED, FAILED, TASK_STATUSES, WORKFLOW_STATUSES
@@ -31,6 +43,8 @@ Words: TypeAlias = str | Collection[str] | None
 Order: TypeAlias = str | Sequence[str] | None
 Storage: TypeAlias = str | os.PathLike[str] | None
 
+#: view -> a column that tells its rows apart.
+_KEYS = {"workflows": "submitted_seq", "tasks": "defined_seq", "attempts": "submitted_seq", "events": "seq"}
 _EVENT_STATUSES = tuple(dict.fromkeys((*WORKFLOW_STATUSES, *TASK_STATUSES, *ATTEMPT_STATUSES)))
 
 
@@ -167,7 +181,7 @@ class Store:
         }
         order = filters.order(common["order_by"], VIEWS[view], newest)
         query = catalog.folder("store")[view]
-        return to_polars(self._index.run(query, params, order, filters.limit(common["limit"])))
+        return to_polars(self._index.run(query, params, order, filters.limit(common["limit"]), _KEYS[view]))
 
     def output(self, workflow_id: str, task_id: str | None = None) -> Any:
         """The stored output of the workflow or of one task, unpickled. Needs no Ray.

@@ -7,6 +7,7 @@ SELECT
     arg_max(seq, seq) FILTER (type = 'task.defined') AS defined_seq,
     arg_max(name, seq) FILTER (type = 'task.defined') AS name,
     arg_max(attributes, seq) FILTER (type = 'task.defined') AS definition,
+    arg_max(hash, seq) FILTER (type = 'task.defined') AS function_hash,
     arg_max(task_status, seq) AS status,
     count(*) FILTER (type = 'attempt.submitted') AS attempts,
     count(*) FILTER (type = 'attempt.submitted' AND attempt > 1) AS retries,

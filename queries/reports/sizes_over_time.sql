@@ -21,8 +21,8 @@ WITH span AS MATERIALIZED (
         flow.name AS workflow_name,
         task.name AS task_name,
         count(*) AS n,
-        quantile_disc(attempt.output_bytes, 0.5) AS p50_bytes,
-        quantile_disc(attempt.output_bytes, 0.95) AS p95_bytes,
+        -- all at once: each call would keep all values of its own
+        quantile_disc(attempt.output_bytes, [0.5, 0.95]) AS quantiles,
         max(attempt.output_bytes) AS max_bytes,
         sum(attempt.output_bytes)::BIGINT AS total_bytes
     FROM main.attempts AS attempt
@@ -36,7 +36,15 @@ WITH span AS MATERIALIZED (
       AND ($until IS NULL OR attempt.ended_at < $until)
     GROUP BY ALL
 )
-SELECT *
+SELECT
+    bucket,
+    workflow_name,
+    task_name,
+    n,
+    quantiles[1] AS p50_bytes,
+    quantiles[2] AS p95_bytes,
+    max_bytes,
+    total_bytes
 FROM span
 SEMI JOIN (
     SELECT workflow_name, task_name

@@ -28,10 +28,10 @@ SELECT
     facts.outcome ->> '$.stdout' AS stdout,
     facts.outcome ->> '$.stderr' AS stderr,
     coalesce(facts.changed_hash, task.function_hash) AS function_hash,
+    task.name AS task_name,
+    coalesce(task.definition ->> '$.type', 'function') AS task_type,
+    flow.name AS workflow_name,
     facts.submitted_seq
 FROM wfstore.attempt_facts AS facts
-LEFT JOIN (
-    SELECT workflow_id, task_id, hash AS function_hash
-    FROM wfstore.visible
-    WHERE type = 'task.defined'
-) AS task ON task.workflow_id = facts.workflow_id AND task.task_id = facts.task_id
+LEFT JOIN wfstore.task_facts AS task ON task.workflow_id = facts.workflow_id AND task.task_id = facts.task_id
+LEFT JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = facts.workflow_id

@@ -27,8 +27,10 @@ SELECT
     coalesce(facts.definition -> '$.options', '{}') AS options,
     coalesce(facts.definition ->> '$.type', 'function') AS type,
     make_timestamp((coalesce(facts.next_attempt, facts.timer) ->> '$.due_at')::BIGINT) AS due_at,
+    flow.name AS workflow_name,
     facts.defined_seq
 FROM wfstore.task_facts AS facts
+JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = facts.workflow_id
 LEFT JOIN (
     SELECT
         workflow_id,

@@ -21,7 +21,8 @@ def test_every_view_has_the_declared_columns_types_and_comments() -> None:
             params={"view": view},
         ).fetchall()
         assert found == [tuple(column) for column in columns]
-    comments = dict(connection.sql("SELECT view_name, comment FROM duckdb_views() WHERE NOT internal").fetchall())
+    found = connection.sql("SELECT view_name, comment FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal")
+    comments = dict(found.fetchall())
     assert {view: comments[view] for view in VIEWS} == {v: catalog.folder("views")[v].summary for v in VIEWS}
 
 

@@ -52,7 +52,7 @@ def test_rows_and_arrow_say_the_same(events: list[Event]) -> None:
     rows = pack(events)
     block = Block(STORED_COLUMNS, 3, 11, rows.rows, rows.data)
     assert list(block.events()) == stamped(events, 11, 3)
-    assert block.batch().equals(encode(events, 11, 3))
+    assert next(block.batches()).equals(encode(events, 11, 3))
 
 
 def test_trimmed_block() -> None:

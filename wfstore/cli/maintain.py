@@ -116,13 +116,9 @@ def retain(
     }
     with progress.steps() as show, managed_by(store.storage, storage, dry_run):
         try:
-            done = store.retain(
-                **spans, dry_run=dry_run, store_policy=store_policy, grace=_span(grace), progress=show
-            )
+            done = store.retain(**spans, dry_run=dry_run, store_policy=store_policy, grace=_span(grace), progress=show)
         except ValueError as error:
-            raise typer.BadParameter(
-                "this store has no policy: say --keep, --keep-failed or --payloads"
-            ) from error
+            raise typer.BadParameter("this store has no policy: say --keep, --keep-failed or --payloads") from error
     if as_json:
         output.document(dataclasses.asdict(done))
         return

@@ -48,7 +48,8 @@ class Commits(ABC):
 
     async def _commit(self, command: Command) -> None:
         """Decide a command and make what follows durable; then act on it."""
-        events, commit = self._stage([command])
+        async with self._memory.present(self._state, command.workflow_id):
+            events, commit = self._stage([command])
         if commit is None:
             await self._durable()
             return

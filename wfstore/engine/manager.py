@@ -11,7 +11,7 @@ import gc
 import os
 import pickle
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import psutil
@@ -22,6 +22,7 @@ from wfstore._version import __version__
 from wfstore.engine import channel
 from wfstore.engine.answers import Answer, Delivered, as_read, output_answer, task_metadata, workflow_metadata
 from wfstore.engine.assignment import REF
+from wfstore.engine.compaction import Compactions
 from wfstore.engine.core import Core
 from wfstore.engine.driverlog import Answer as LogLines
 from wfstore.engine.executor import LEAST_WINDOW, WINDOW_PER_CPU
@@ -38,7 +39,7 @@ from wfstore.model.payload import PayloadRef
 from wfstore.model.plan import at_hand
 from wfstore.model.rows import live_task_row, live_workflow_row, task_row
 from wfstore.model.state import WorkflowState
-from wfstore.model.statuses import RESUMABLE
+from wfstore.model.statuses import FAILED, RESUMABLE
 from wfstore.model.wire import dumps
 from wfstore.payloads import PayloadStore
 
@@ -66,6 +67,8 @@ class WorkflowManagementActor(Core):
         super().__init__(storage, recovered, manager, runtime_env)
         self._outbox = Outbox(self.wait)
         self._values_awaited = 0
+        self._compactions = Compactions(storage, recovered.log, self._memory.archive, self._let_go)
+        self._begin(self._compactions.run())
         self._begin(self._keep_lease())
         self._begin(self._listen(channel.path_for(*name)))
 
@@ -112,14 +115,13 @@ class WorkflowManagementActor(Core):
 
     async def rerun(self, workflow_id: str, new_id: str, request_id: str, by: str | None) -> None:
         """Submit the DAG and the inputs of a workflow again, under another id."""
-        old = self._find(workflow_id)
-        dag = defined_again(old)
+        async with self._memory.present(self._state, workflow_id):
+            old = self._find(workflow_id)
+            dag = defined_again(old)
         command = Submit(new_id, dag, old.metadata, old.driver, request_id, by, old.timeout_s, workflow_id)
         await self.carry_out(command)
 
     async def carry_out(self, command: Command) -> None:
-        workflow_id = command.workflow_id
-        self._memory.warm(self._state, workflow_id)
         if isinstance(command, Submit | CallActor):
             self._open_log(command.driver)
         await self._commit(command)
@@ -130,18 +132,18 @@ class WorkflowManagementActor(Core):
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
-    async def _answered(self, ask: Callable[[], _T]) -> _T:
-        """What `ask` finds in the state as it is now, given out once all of that is durable."""
+    async def _answered(self, workflow_id: str, ask: Callable[[WorkflowState], _T]) -> _T:
+        """What `ask` finds in the workflow as it is now, given out once all of that is durable."""
         try:
-            return ask()
+            async with self._memory.present(self._state, workflow_id):
+                return ask(self._find(workflow_id))
         finally:
             await self._durable()
 
     def _find(self, workflow_id: str) -> WorkflowState:
         if self._halted is not None:
             raise self._halted
-        self._memory.warm(self._state, workflow_id)
-        workflow = self._state.workflows.get(workflow_id)
+        workflow = self._state.find(workflow_id)
         if workflow is None:
             raise errors.WorkflowNotFoundError(workflow_id)
         return workflow
@@ -149,6 +151,8 @@ class WorkflowManagementActor(Core):
     @ray.method(max_task_retries=-1)  # a pure wait: refs handed out survive this process
     async def wait(self, workflow_id: str, task_id: str | None = None) -> Answer:
         """The output once it is known, or the error instead."""
+        async with self._memory.present(self._state, workflow_id):
+            self._find(workflow_id)
         while True:
             answer = output_answer(self._find(workflow_id), task_id, self._values)
             if answer is not None:
@@ -181,7 +185,7 @@ class WorkflowManagementActor(Core):
 
     def _told(self, workflow_id: str) -> Exception | None:
         """The error of the task that failed, in words: unpickling the error itself is for its owner's process."""
-        workflow = self._state.workflows.get(workflow_id)
+        workflow = self._state.find(workflow_id)
         if workflow is None or workflow.error_type is None:
             return None
         return RuntimeError(f"{workflow.failed_task_id}: {workflow.error_type}: {workflow.error_message}")
@@ -192,61 +196,62 @@ class WorkflowManagementActor(Core):
         return await asyncio.to_thread(store.put_file if as_file else store.put, data)
 
     async def status(self, workflow_id: str) -> str:
-        return await self._answered(lambda: self._find(workflow_id).status)
+        if self._halted is not None:
+            raise self._halted
+        status = self._memory.status(self._state, workflow_id)
+        await self._durable()
+        if status is None:
+            raise errors.WorkflowNotFoundError(workflow_id)
+        return status
 
     async def metadata(self, workflow_id: str, task_id: str | None) -> dict[str, Any]:
-        def ask() -> dict[str, Any]:
-            workflow = self._find(workflow_id)
+        def ask(workflow: WorkflowState) -> dict[str, Any]:
             return workflow_metadata(workflow) if task_id is None else task_metadata(workflow, task_id)
 
-        return await self._answered(ask)
+        return await self._answered(workflow_id, ask)
 
     async def tasks(self, workflow_id: str) -> list[dict[str, Any]]:
         """Rows of `tasks`, in the order in which they were defined."""
 
-        def ask() -> list[dict[str, Any]]:
-            workflow = self._find(workflow_id)
+        def ask(workflow: WorkflowState) -> list[dict[str, Any]]:
             return [task_row(workflow, task) for task in workflow.tasks.values()]
 
-        return await self._answered(ask)
+        return await self._answered(workflow_id, ask)
 
     async def unfinished_functions(self, workflow_id: str) -> list[tuple[str, str]]:
         """(name, hash) of the bodies of tasks that a resume would run."""
 
-        def ask() -> list[tuple[str, str]]:
-            tasks = self._find(workflow_id).tasks.values()
+        def ask(workflow: WorkflowState) -> list[tuple[str, str]]:
+            tasks = workflow.tasks.values()
             return sorted({(task.function, task.function_hash) for task in tasks if not at_hand(task)})
 
-        return await self._answered(ask)
+        return await self._answered(workflow_id, ask)
 
     async def actor(self, workflow_id: str) -> tuple[str, str, tuple[int, Any] | None]:
         """(class, hash of the pickled class, where the last committed state lies: None before the first)."""
 
-        def ask() -> tuple[str, str, tuple[int, Any] | None]:
-            self._memory.warm(self._state, workflow_id)
-            workflow = self._state.workflows.get(workflow_id)
-            if workflow is None or workflow.actor is None:
+        def ask(workflow: WorkflowState) -> tuple[str, str, tuple[int, Any] | None]:
+            if workflow.actor is None:
                 raise errors.VirtualActorNotFoundError(workflow_id)
             state = workflow.actor_state
             return workflow.actor["class"], workflow.actor["hash"], None if state is None else place_of(state)
 
-        return await self._answered(ask)
+        try:
+            return await self._answered(workflow_id, ask)
+        except errors.WorkflowNotFoundError:
+            raise errors.VirtualActorNotFoundError(workflow_id) from None
 
-    async def statuses(self) -> list[tuple[str, str]]:
-        """(id, status) of every workflow, in order of submission; those that ran before those that waited."""
-        found = self._state.workflows.values()
-        ordered = sorted(found, key=lambda workflow: workflow.status == RESUMABLE and workflow.runs == 0)
-        answer = [(workflow.workflow_id, workflow.status) for workflow in ordered]
+    async def statuses(self, wanted: Collection[str] | None = None) -> list[tuple[str, str]]:
+        """(id, status) of every workflow, or of those with a wanted status, in order of submission; those that ran
+        before those that waited."""
+        answer = await self._memory.listed(self._state, wanted)
         await self._durable()
         return answer
 
     async def resumable(self, include_failed: bool) -> list[str]:
         """Ids to resume, those that were running before those that were waiting."""
-        wanted = {RESUMABLE, "FAILED"} if include_failed else {RESUMABLE}
-        found = [workflow for workflow in self._state.workflows.values() if workflow.status in wanted]
-        answer = [workflow.workflow_id for workflow in sorted(found, key=lambda workflow: workflow.runs == 0)]
-        await self._durable()
-        return answer
+        wanted = {RESUMABLE, FAILED} if include_failed else {RESUMABLE}
+        return [workflow_id for workflow_id, _ in await self.statuses(wanted)]
 
     async def live(self) -> dict[str, Any]:
         """What is in memory now, as rows of `workflows` and `tasks`, and the seq they stand for."""
@@ -301,8 +306,16 @@ class WorkflowManagementActor(Core):
             self._executor.window = max(LEAST_WINDOW, round(cpus * WINDOW_PER_CPU))
             await asyncio.sleep(LEASE_EVERY_S)
 
+    def _let_go(self) -> None:
+        self._memory.let_go(self._state)
+
+    def _halt(self, error: errors.StorageError) -> None:
+        self._compactions.stop()
+        super()._halt(error)
+
     async def stop(self) -> None:
         """Leave in good order: everything durable, the log sealed, the lease gone."""
+        self._compactions.stop()
         await self._commits.append([Event(ts=now_us(), type=ev.MANAGER_STOPPED)])
         for task in self._tasks:
             task.cancel()

@@ -5,7 +5,9 @@ It knows neither the log's reader nor what is asked; it makes places that can be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,15 +17,17 @@ import pyarrow as pa
 from wfstore.errors import QueryError
 from wfstore.index import catalog
 from wfstore.schema.history import EVENTS, VIEW_KINDS
-from wfstore.schema.views import VIEWS
+from wfstore.schema.views import VIEWS, Column
 
 Connection = duckdb.DuckDBPyConnection
 Relation = duckdb.DuckDBPyRelation
 
-_FOLDS = ("log", "hidden", "visible", "workflow_facts", "run_facts", "task_facts", "attempt_facts", "actor_facts")
-_TABLES = ("tail", "recalled", "touched", "superseded", "lease")
+_FOLDS = ("log", "visible", "workflow_facts", "run_facts", "task_facts", "attempt_facts", "actor_facts")
+_TABLES = ("tail", "recalled", "touched", "hidden", "lease")
 _MACROS = {"holds": "metadata, wanted", "shown": "status, alive"}
 _LIVE = ("live_workflows", "live_tasks")
+#: Where a statement takes seconds, DuckDB draws on stdout; only a connection can be told not to.
+_NO_BAR = "SET enable_progress_bar = false"
 #: kind of history file -> paths
 Paths = Mapping[str, Sequence[str]]
 
@@ -56,22 +60,36 @@ def transaction(connection: Connection, *, read_only: bool) -> Iterator[None]:
 
 def connect(*, replacements: bool, threads: int | None = None) -> Connection:
     """A database with nothing in it but the macros. `replacements`: whether SQL sees Python variables as tables."""
-    settings: dict[str, str | bool | int | float | list[str]] = {"python_enable_replacements": replacements}
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "python_enable_replacements": replacements,
+        # Sorting and joining what does not fit goes to disk, in a folder that comes to be when that is needed.
+        "temp_directory": os.path.join(tempfile.gettempdir(), f"wfstore-{os.getpid()}"),
+    }
     if threads is not None:
         settings["threads"] = threads
     connection = duckdb.connect(":memory:", config=settings)
     # now() and dates compare with our UTC columns as UTC, wherever the process runs.
     run(connection, "SET GLOBAL TimeZone = 'UTC'")
+    # History files are never changed, and their footers are asked again and again.
+    run(connection, "SET GLOBAL parquet_metadata_cache = true")
+    run(connection, _NO_BAR)
     run(connection, "CREATE SCHEMA wfstore")
     for name, parameters in _MACROS.items():
         run(connection, f"CREATE MACRO wfstore.{name}({parameters}) AS {catalog.folder('folds')[name].sql}")
     return connection
 
 
+def cursor(connection: Connection) -> Connection:
+    """Another way into the same database, for one statement or a few."""
+    found = connection.cursor()
+    run(found, _NO_BAR)
+    return found
+
+
 def create(*, replacements: bool, threads: int | None = None) -> Connection:
     """An empty database with every table and view."""
     connection = connect(replacements=replacements, threads=threads)
-    for schema in ("hot", "cold", "files"):
+    for schema in ("hot", "files", "cold", "whole"):
         run(connection, f"CREATE SCHEMA {schema}")
     tables, folds, views = (catalog.folder(name) for name in ("tables", "folds", "views"))
     for name in _TABLES:
@@ -80,32 +98,49 @@ def create(*, replacements: bool, threads: int | None = None) -> Connection:
         run(connection, f"CREATE VIEW wfstore.{name} AS {folds[name].sql}")
     for name in VIEW_KINDS:
         run(connection, f"CREATE VIEW hot.{name} AS {views[name].sql}")
-    attach(connection, {})
+    attach(connection, {}, hot=True, hidden=False)
     for name in VIEWS:
         if name in _LIVE:
             run(connection, tables[name].sql)
-        if name not in (*VIEW_KINDS, EVENTS):
+        if name in (*VIEW_KINDS, EVENTS):
+            run(connection, f"CREATE VIEW main.{name} AS SELECT * FROM whole.{name}")
+        else:
             run(connection, f"CREATE VIEW main.{name} AS {views[name].sql}")
-    comment(connection, VIEWS)
+    _comment(connection)
     return connection
 
 
-def attach(connection: Connection, paths: Paths) -> None:
-    """Let the views cover the history files at `paths`, and no others."""
+def attach(connection: Connection, paths: Paths, *, hot: bool, hidden: bool) -> None:
+    """Let the views cover the history files at `paths`, and no others.
+
+    hot: whether some workflows have rows in the tail; hidden: whether some facts do not count any more. Without either
+    a statement over the views is planned and runs several times as fast.
+    """
     tables = catalog.folder("tables")
     for name in VIEW_KINDS:
-        columns = ", ".join(f'"{column.name}"' for column in VIEWS[name])
-        parts = [f"SELECT {columns} FROM hot.{name}"]
+        columns = VIEWS[name]
+        parts = []
+        if hot or not paths.get(name):
+            parts.append(f"SELECT {_columns(columns)} FROM hot.{name}")
         if paths.get(name):
-            _over_files(connection, name, tables["facts_files"].sql, paths[name])
+            source = tables["facts_that_count" if hidden else "facts"].sql
+            _over_files(connection, name, source, paths[name])
             run(connection, f"CREATE OR REPLACE VIEW cold.{name} AS {catalog.folder('cold')[name].sql}")
-            parts.append(f"SELECT {columns} FROM cold.{name}")
-        run(connection, f"CREATE OR REPLACE VIEW main.{name} AS {' UNION ALL '.join(parts)}")
+            parts.append(f"SELECT {_columns(columns, typed=True)} FROM cold.{name}")
+        run(connection, f"CREATE OR REPLACE VIEW whole.{name} AS {' UNION ALL '.join(parts)}")
     parts = [catalog.folder("views")[EVENTS].sql]
     if paths.get(EVENTS):
-        _over_files(connection, EVENTS, tables["events_files"].sql, paths[EVENTS])
-        parts.insert(0, parts[0].replace("wfstore.tail", "files.events"))
-    run(connection, f"CREATE OR REPLACE VIEW main.{EVENTS} AS {' UNION ALL '.join(parts)}")
+        _over_files(connection, EVENTS, tables["events"].sql, paths[EVENTS])
+        parts.insert(0, f"SELECT {_columns(VIEWS[EVENTS], typed=True)} FROM files.{EVENTS}")
+    run(connection, f"CREATE OR REPLACE VIEW whole.{EVENTS} AS {' UNION ALL '.join(parts)}")
+
+
+def _columns(columns: Sequence[Column], *, typed: bool = False) -> str:
+    """typed: JSON is text in files."""
+    return ", ".join(
+        f'"{column.name}"::JSON AS "{column.name}"' if typed and column.type == "JSON" else f'"{column.name}"'
+        for column in columns
+    )
 
 
 def _over_files(connection: Connection, name: str, sql: str, paths: Sequence[str]) -> None:
@@ -113,13 +148,12 @@ def _over_files(connection: Connection, name: str, sql: str, paths: Sequence[str
     run(connection, f"CREATE OR REPLACE VIEW files.{name} AS {sql.replace('$paths', f'[{listed}]')}")
 
 
-def comment(connection: Connection, names: Iterable[str]) -> None:
-    """Give the views of these names, and their columns, their sentences; a view that is replaced loses them."""
+def _comment(connection: Connection) -> None:
     views = catalog.folder("views")
     statements = []
-    for view in names:
+    for view, columns in VIEWS.items():
         statements.append(f"COMMENT ON VIEW main.{view} IS {quoted(views[view].summary)}")
-        statements += [f'COMMENT ON COLUMN main.{view}."{c.name}" IS {quoted(c.text)}' for c in VIEWS[view]]
+        statements += [f'COMMENT ON COLUMN main.{view}."{c.name}" IS {quoted(c.text)}' for c in columns]
     run(connection, ";".join(statements))
 
 

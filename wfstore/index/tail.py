@@ -31,6 +31,8 @@ LiveSource: TypeAlias = Callable[[], tuple[list[dict[str, Any]], list[dict[str, 
 Params: TypeAlias = Mapping[str, Any] | Sequence[Any] | None
 
 _READ_BYTES = 64 * 1024 * 1024
+#: What DuckDB may hold in memory where there are history files.
+_MEMORY_BYTES, _BYTES_PER_EVENT, _BYTES_PER_TAIL_ROW = 300_000_000, 10, 1_000
 _Answer = TypeVar("_Answer")
 _Prepared = TypeVar("_Prepared")
 
@@ -76,17 +78,19 @@ class Index:
         return self._reading(answer, lambda: self._checked(query), live_too="live_" in query.lower())
 
     def run(
-        self, query: Query, params: Mapping[str, Any], order: Sequence[str] = (), limit: int | None = None
+        self,
+        query: Query,
+        params: Mapping[str, Any],
+        order: Sequence[str] = (),
+        limit: int | None = None,
+        key: str | None = None,
     ) -> Relation:
-        """One of our own queries. `order`: column names, a leading minus means descending; NULLs come last."""
+        """One of our own queries. `order`: column names, a leading minus means descending; NULLs come last. `key`: a
+        column that tells its rows apart and is never NULL; with it, a limit reads whole rows only of those it leaves."""
+        statement = _ordered(query.sql, ", ".join(map(_order_term, order)), limit, key)
 
         def answer(cursor: Connection, _: None) -> Relation:
-            relation = cursor.sql(query.sql, params=dict(params))
-            if order:
-                relation = relation.order(", ".join(map(_order_term, order)))
-            if limit is not None:
-                relation = relation.limit(limit)
-            return relation.materialize()
+            return cursor.sql(statement, params=dict(params)).materialize()
 
         return self._reading(answer, lambda: self._checked(query.sql))
 
@@ -126,22 +130,23 @@ class Index:
         with self._lock:
             self._refresh()
             self._refresh_live()
-            cursor, alive = self._connection.cursor(), self._alive
-            if self._cold is not None:
-                self._cold.check(kinds_read("query"))
-                self._cold.attach(own)
+            cursor, alive = database.cursor(self._connection), self._alive
             with translated(), database.transaction(cursor, read_only=True):
                 database.fill(own, "tail", cursor.sql(folder("store")["everything"].sql).to_arrow_table())
                 for name in live.COLUMNS:
                     database.fill(own, name, cursor.view(f"main.{name}").to_arrow_table())
             if self._cold is not None:
-                database.run(own, folder("fill")["touched_again"].sql)
-                self._cold.recall(own)
+                self._cold.check(kinds_read("query"))
+                with translated():
+                    ColdViews(self._cold.files).attach(own)
         _set_lease(own, alive)
         return own
 
     def _reading(
-        self, answer: Callable[[Connection, _Prepared], _Answer], prepare: Callable[[], _Prepared], live_too: bool = False
+        self,
+        answer: Callable[[Connection, _Prepared], _Answer],
+        prepare: Callable[[], _Prepared],
+        live_too: bool = False,
     ) -> _Answer:
         """`answer` of a cursor on a snapshot of this moment, and of what `prepare` says about the files behind it.
 
@@ -163,7 +168,7 @@ class Index:
                 if live_too:
                     self._refresh_live()
                 prepared = prepare()
-                cursor = self._connection.cursor()
+                cursor = database.cursor(self._connection)
                 stack.enter_context(translated())
                 stack.enter_context(database.transaction(cursor, read_only=True))
                 # A transaction sees the database as it was when it first looked.
@@ -178,6 +183,7 @@ class Index:
         self._connection = database.create(replacements=False)
         self._position: Cursor | None = None
         self._alive = False
+        self._tail_rows, self._memory_limit = 0, 1
         if self._cold is not None:
             self._cold.refresh()
             self._attach()
@@ -193,32 +199,45 @@ class Index:
         if self._cold is not None and self._cold.refresh():
             self._attach()
         try:
-            self._read()
+            more = self._read()
         except StorageError:
             # The log may begin later by now; or what was read turned out never to have been acknowledged.
             if self._position is None and not (self._cold is not None and self._cold.newer()):
                 raise
             self._reset()
-            self._read()
+            more = self._read()
+        if self._cold is not None and more:
+            with translated(), database.transaction(self._connection, read_only=False):
+                self._cold.settle(self._connection)
         if self._cold is not None:
-            with translated():
-                self._cold.recall(self._connection)
+            self._limit_memory(self._cold.events)
         lease = self._source.lease()
         alive = lease is not None and lease_alive(lease, now_us())
         if alive != self._alive:
             _set_lease(self._connection, alive)
             self._alive = alive
 
-    def _read(self) -> None:
+    def _limit_memory(self, events: int) -> None:
+        """A reader beside a running cluster takes no more than it needs; what does not fit goes to disk."""
+        limit = _MEMORY_BYTES + _BYTES_PER_EVENT * events + _BYTES_PER_TAIL_ROW * self._tail_rows
+        if events and not 0.8 < limit / self._memory_limit < 1.2:
+            database.run(self._connection, f"SET memory_limit = '{limit // 1_000_000}MB'")
+            self._memory_limit = limit
+
+    def _read(self) -> bool:
+        """Whether there was anything new."""
+        more = False
         while True:
             rows, position = self._source.read(self._position, max_bytes=_READ_BYTES)
+            self._tail_rows += rows.num_rows
             if rows.num_rows:
                 database.fill(self._connection, "tail", rows)
                 if self._cold is not None:
                     database.fill(self._connection, "touched", rows)
             self._position = position
             if not rows.num_rows:
-                return
+                return more
+            more = True
 
     def _refresh_live(self) -> None:
         if self._live_source is None:
@@ -250,6 +269,17 @@ def _visible(rows: pa.Table) -> pa.Table:
 
 def _set_lease(connection: Connection, alive: bool) -> None:
     database.run(connection, folder("fill")["lease"].sql, {"alive": alive})
+
+
+def _ordered(sql: str, terms: str, limit: int | None, key: str | None) -> str:
+    """A statement with an order and a limit. With a key the first rows are found by few columns, and read then."""
+    order = f" ORDER BY {terms}" if terms else ""
+    if limit is None:
+        return f"SELECT * FROM ({sql}){order}" if order else sql
+    if key is None or not order:
+        return f"SELECT * FROM ({sql}){order} LIMIT {limit}"
+    first = f"SELECT {key} FROM chosen{order} LIMIT {limit}"
+    return f"WITH chosen AS NOT MATERIALIZED ({sql}) SELECT * FROM chosen WHERE {key} IN ({first}){order} LIMIT {limit}"
 
 
 def _order_term(name: str) -> str:

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from wfstore.log import failpoints
 from wfstore.log._files import DIRECTORY_MODE, FILE_MODE, datasync, replace_file, sync_directory, translated
-
 
 #: How the name of a work directory begins.
 WORK_PREFIX = ".work-"
@@ -79,6 +79,7 @@ class LocalBlobs:
             self._make()
             try:
                 replace_file(draft, data, durable=True)
+                failpoints.hit(failpoints.MANIFEST_DRAFTED)
                 # A link refuses to replace: of two that create, one wins.
                 try:
                     os.link(draft, path)
@@ -87,6 +88,7 @@ class LocalBlobs:
             finally:
                 Path(draft).unlink(missing_ok=True)
             sync_directory(self._path)
+        failpoints.hit(failpoints.MANIFEST_PUBLISHED)
         return True
 
     def publish(self, name: str, path: str) -> None:
@@ -95,6 +97,8 @@ class LocalBlobs:
             fd = os.open(path, os.O_RDWR)
             try:
                 os.fchmod(fd, FILE_MODE)
+                # Whoever sweeps takes an old file that no manifest names for one that was left behind.
+                os.utime(fd)
                 datasync(fd)
             finally:
                 os.close(fd)
@@ -110,6 +114,7 @@ class LocalBlobs:
                     os.close(fd)
                 os.rename(draft, self.local(name))
             sync_directory(self._path)
+        failpoints.hit(failpoints.FILE_PUBLISHED)
 
     def local(self, name: str) -> str:
         return os.path.join(self._path, name)

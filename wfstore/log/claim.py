@@ -8,7 +8,7 @@ from collections.abc import Callable
 from wfstore.errors import DamageError, FencedError
 from wfstore.log import failpoints
 from wfstore.log._files import FILE_MODE, datasync, sync_directory, translated, write_at
-from wfstore.log.manifest import read_manifest
+from wfstore.log.manifest import HISTORY_DIRECTORY, Manifest, manifest_name, read_manifest
 from wfstore.log.segment import (
     Position,
     Seal,
@@ -20,7 +20,7 @@ from wfstore.log.segment import (
     segment_name,
 )
 from wfstore.log.storage import now_us, resolve_storage
-from wfstore.log.survey import Survey, list_names, next_claim_exists, take_survey
+from wfstore.log.survey import MISSING_START, Survey, list_names, next_claim_exists, take_survey
 from wfstore.log.witness import advanced, ensure_store, read_witness, write_witness
 from wfstore.log.writer import DEFAULT_SEGMENT_BYTES, LogWriter, OpenSegment
 
@@ -39,7 +39,7 @@ def open_writer(
     witness = ensure_store(storage, created_at, _id_in_log(storage))
     headers: dict[str, SegmentHeader] = {}
     # Before the claim, so that a damaged log is not littered with claims, and the second look is short.
-    ends = _ends(storage, take_survey(storage, headers), {})
+    ends = _look(storage, witness.store_id, headers, {})[1]
     with translated(storage, "claiming the log"):
         epoch, fd = _claim(storage, witness.epoch)
         try:
@@ -56,11 +56,11 @@ def open_writer(
 
 
 def _id_in_log(storage: str) -> str | None:
-    """The store id that the log itself carries, when store.json is lost."""
+    """The store id that the log itself carries, or its history files, when store.json is lost."""
     if not os.path.isdir(log_path(storage)) or read_witness(storage) is not None:
         return None
     segments = take_survey(storage).segments
-    return segments[-1].header.store_id if segments else None
+    return segments[-1].header.store_id if segments else read_manifest(storage).store_id or None
 
 
 def _claim(storage: str, at_least: int) -> tuple[int, int]:
@@ -95,9 +95,7 @@ def _begin(
     ends: dict[str, Position],
 ) -> OpenSegment:
     """Seal what older epochs left open, and make the header that says so durable."""
-    survey = take_survey(storage, headers)
-    ends = _ends(storage, survey, ends)
-    next_seq = _next_seq(storage, survey, ends)
+    survey, ends, next_seq = _look(storage, store_id, headers, ends)
     mine = segment_name(epoch, 1)
     older = [name for name in survey.unsealed if name != mine]
     seals = tuple(Seal(name, *ends.get(name, Position(0, 0, next_seq))) for name in older)
@@ -113,15 +111,35 @@ def _begin(
     return OpenSegment(fd, mine, epoch, 1, header.start)
 
 
-def _next_seq(storage: str, survey: Survey, ends: dict[str, Position]) -> int:
-    """The seq of the event to come. Raises DamageError where one segment does not go on where the last one ended."""
-    # What came before the log's first segment has to be in history files.
-    first = survey.segments[0].header.start.next_seq if survey.segments else 1
-    next_seq = min(first, read_manifest(storage).next_seq)
-    for segment in survey.segments:
-        if segment.header.start.next_seq != next_seq:
-            reason = f"begins at seq {segment.header.start.next_seq}, {next_seq} was expected: a segment is missing"
+def _look(
+    storage: str, store_id: str, headers: dict[str, SegmentHeader], known: dict[str, Position]
+) -> tuple[Survey, dict[str, Position], int]:
+    """The log as it is, where its open segments end, and the seq of the event to come.
+
+    Raises DamageError where a segment does not go on where what comes before it ended: another one, or history files.
+    """
+    before = _manifest(storage, store_id)
+    survey = take_survey(storage, headers)
+    ends = _ends(storage, survey, known)
+    # Segments go away once history files hold them: of what is missing now, the manifest of now has to know.
+    next_seq = _manifest(storage, store_id).next_seq
+    for number, segment in enumerate(survey.segments):
+        start = segment.header.start.next_seq
+        if start > next_seq or (number and start != next_seq):
+            where = "a segment is missing" if number or next_seq > 1 else MISSING_START
+            reason = f"begins at seq {start}, {next_seq} was expected: {where}"
             raise DamageError(storage, log_path(storage, segment.name), 0, reason)
-        end = ends[segment.name] if segment.seal is None else segment.seal.end
-        next_seq = end.next_seq
-    return next_seq
+        next_seq = (ends[segment.name] if segment.seal is None else segment.seal.end).next_seq
+    if next_seq < before.next_seq:
+        reason = f"the log ends before seq {next_seq}, and history files end before seq {before.next_seq}"
+        path = log_path(storage, survey.segments[-1].name)
+        raise DamageError(storage, path, 0, f"{reason}: the newest segments are missing. Restore them from a backup")
+    return survey, ends, next_seq
+
+
+def _manifest(storage: str, store_id: str) -> Manifest:
+    manifest = read_manifest(storage)
+    if manifest.number and manifest.store_id != store_id:
+        path = os.path.join(storage, HISTORY_DIRECTORY, manifest_name(manifest.number))
+        raise DamageError(storage, path, 0, f"the history files are those of another store ({manifest.store_id})")
+    return manifest

@@ -18,6 +18,7 @@ from wfstore.errors import DamageError, StorageVersionError
 from wfstore.log.blobs import Blob, Blobs, open_blobs
 
 HISTORY_DIRECTORY = "history"
+_RESTORE = "Restore the folder `history` from a backup"
 FORMAT = 1
 _NAME = re.compile(r"^manifest-(\d{8,12})\.json$")
 
@@ -122,6 +123,9 @@ def read_manifest(storage: str, blobs: Blobs | None = None, known: Manifest | No
         number = newest_number(blobs)
         if known is not None and known.number == number:
             return known
+        if known is not None and known.number > number:
+            path = os.path.join(storage, HISTORY_DIRECTORY, manifest_name(known.number))
+            raise DamageError(storage, path, 0, f"the manifest was there a moment ago, and is missing. {_RESTORE}")
         if number == 0:
             return Manifest()
         data = blobs.read(manifest_name(number))

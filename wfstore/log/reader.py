@@ -9,20 +9,22 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from wfstore.errors import StorageError
+from wfstore.errors import DamageError, StorageError
 from wfstore.log._files import check_readable, no_store, translated
 from wfstore.log.cursor import Cursor
 from wfstore.log.lease import Lease, read_lease
+from wfstore.log.manifest import read_manifest
 from wfstore.log.segment import (
     Position,
     SegmentFile,
     SegmentHeader,
     Window,
+    log_path,
     parse_name,
     segment_name,
 )
 from wfstore.log.storage import resolve_storage
-from wfstore.log.survey import Segment, Survey, list_names, next_claim_exists, take_survey
+from wfstore.log.survey import MISSING_START, Segment, Survey, list_names, next_claim_exists, take_survey
 from wfstore.log.witness import read_witness
 from wfstore.model.events import Event
 from wfstore.schema.rows import Block, table_of
@@ -192,8 +194,7 @@ class LogReader:
         if not starts:
             return None
         if starts[0] > cursor.next_seq:
-            reason = f"the log begins at seq {starts[0]}, and was asked for seq {cursor.next_seq}: that is in history files"
-            raise StorageError(self.storage, f"{reason}, or the log's first segment is missing")
+            raise self._begins_later(survey.segments[0], cursor)
         # The rightmost of equal starts is wrong only for empty segments, which hold nothing to miss.
         index = bisect.bisect_right(starts, cursor.next_seq) - 1
         segment = survey.segments[index]
@@ -205,6 +206,13 @@ class LogReader:
             if name == segment.name and (segment.limit is None or position.offset <= segment.limit):
                 return index, position
         return index, segment.header.start
+
+    def _begins_later(self, segment: Segment, cursor: Cursor) -> StorageError:
+        start = segment.header.start.next_seq
+        reason = f"begins at seq {start}, and was asked for seq {cursor.next_seq}"
+        if read_manifest(self.storage).next_seq >= start:
+            return StorageError(self.storage, f"the log {reason}: that is in history files by now")
+        return DamageError(self.storage, log_path(self.storage, segment.name), 0, f"{reason}: {MISSING_START}")
 
     def _remember(self, segment: Segment, at: Position) -> None:
         with self._lock:

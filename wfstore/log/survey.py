@@ -14,6 +14,8 @@ from wfstore.errors import DamageError
 from wfstore.log._files import check_readable, translated
 from wfstore.log.segment import Seal, SegmentFile, SegmentHeader, log_path, parse_name, segment_name
 
+#: What it means that a log does not begin with the first event.
+MISSING_START = "its first segment is missing, or the folder `history` is. Restore it from a backup"
 #: A claim without a header that is older than this has lost its manager.
 CLAIM_GRACE_S = 10.0
 

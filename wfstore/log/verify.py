@@ -1,4 +1,5 @@
-"""Checks a whole store: every checksum, chain, seal and seq, the witness, and every payload file that an event names.
+"""Checks a whole store: every checksum, chain, seal and seq of the log, the witness, history files, and every payload
+file that an event names.
 
 It only reads, unless it is asked to repair, and then it cuts nothing but a torn tail and keeps a copy.
 """
@@ -16,9 +17,11 @@ from typing import Any
 from wfstore.errors import DamageError
 from wfstore.log._files import check_readable, datasync, no_store, sync_directory, translated
 from wfstore.log.lease import lease_alive, read_lease
-from wfstore.log.segment import Position, SegmentFile, log_path
+from wfstore.log.manifest import read_manifest
+from wfstore.log.segment import Position, SegmentFile, log_path, parse_name
 from wfstore.log.storage import now_us, resolve_storage
 from wfstore.log.survey import Segment, Survey, list_names, take_survey
+from wfstore.log.verify_history import Found, check_history
 from wfstore.log.witness import Witness, read_witness, witness_path
 from wfstore.model.events import TASK_DEFINED
 from wfstore.model.payload import payload_uri
@@ -42,7 +45,11 @@ class Problem:
 
 @dataclass(slots=True)
 class VerifyReport:
-    """What was looked at and what was found. repaired: problems that are settled now and no longer in `problems`."""
+    """What was looked at and what was found. repaired: problems that are settled now and no longer in `problems`.
+
+    frames, events, segments, bytes: of the log; history_events: in history files; left_behind: files in the folder
+    `history` that nobody needs, such as those of a compaction that was killed. A later one removes them.
+    """
 
     problems: list[Problem] = field(default_factory=list)
     repaired: list[Problem] = field(default_factory=list)
@@ -51,6 +58,9 @@ class VerifyReport:
     segments: int = 0
     bytes: int = 0
     payloads: int = 0
+    history_files: int = 0
+    history_events: int = 0
+    left_behind: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -87,13 +97,30 @@ class _Check:
 
     def run(self) -> None:
         witness = self._witness()
+        before = self._taken_in()
         survey = take_survey(self.storage, report=self._damage)
+        history = check_history(self.storage, None if witness is None else witness.store_id)
+        self._note_history(history)
+        after = None if history.manifest is None else history.manifest.next_seq
         if witness is not None:
-            self._check_witness(witness, survey)
-        self._check_segments(survey)
+            self._check_witness(witness, survey, after or 1)
+        self._check_segments(survey, before, after)
         self._check_claims(survey)
-        for uri in sorted(self._payloads):
-            self._check_payload(uri)
+        for uri in sorted(self._payloads | history.payloads):
+            self._check_payload(uri, may_miss=history.values_dropped and uri not in self._payloads)
+
+    def _taken_in(self) -> int:
+        """What the log goes on at; 1 where no manifest can be read."""
+        try:
+            return read_manifest(self.storage).next_seq
+        except DamageError:
+            return 1
+
+    def _note_history(self, found: Found) -> None:
+        for path, message in found.problems:
+            self._problem(path, 0, message)
+        self.report.history_files, self.report.history_events = found.files, found.events
+        self.report.left_behind = found.left_behind
 
     def _damage(self, error: DamageError) -> None:
         self._problem(error.path, error.offset, error.message.partition(f"at byte {error.offset}: ")[2])
@@ -111,7 +138,7 @@ class _Check:
             self._problem(witness_path(self.storage), 0, "the file is missing; the next manager writes it anew")
         return witness
 
-    def _check_witness(self, witness: Witness, survey: Survey) -> None:
+    def _check_witness(self, witness: Witness, survey: Survey, taken_in: int) -> None:
         for segment in survey.segments:
             if segment.header.store_id != witness.store_id:
                 path = log_path(self.storage, segment.name)
@@ -122,24 +149,37 @@ class _Check:
         try:
             size = os.path.getsize(path)
         except FileNotFoundError:
-            self._problem(path, 0, "the segment is missing, and store.json counts on it")
+            removed = witness.next_seq <= taken_in and any(_key(s.name) > _key(witness.segment) for s in survey.segments)
+            if not removed:
+                self._problem(path, 0, "the segment is missing, and store.json counts on it")
             return
         if size < witness.sealed_length:
             self._problem(path, size, f"the file ends here, store.json counts on {witness.sealed_length} bytes")
 
-    def _check_segments(self, survey: Survey) -> None:
-        expected: int | None = 1
-        for segment in survey.segments:
+    def _check_segments(self, survey: Survey, before: int, after: int | None) -> None:
+        """before, after: what was in history files before the survey was taken, and after (None: not known)."""
+        expected = after
+        for number, segment in enumerate(survey.segments):
             start = segment.header.start.next_seq
             path = log_path(self.storage, segment.name)
-            if expected is not None and start != expected:
+            if expected is not None and (start > expected or (number and start != expected)):
                 self._problem(path, 0, f"begins at seq {start}, {expected} was expected: a segment is missing")
-            self.report.segments += 1
             try:
                 expected = self._check_segment(segment)
+                self.report.segments += 1
             except DamageError as error:
+                if self._removed(segment):
+                    continue
                 self._damage(error)
                 expected = None
+        if survey.segments and expected is not None and expected < before:
+            path = log_path(self.storage, survey.segments[-1].name)
+            self._problem(path, 0, f"the log ends before seq {expected}, and history files end before seq {before}")
+
+    def _removed(self, segment: Segment) -> bool:
+        """Whether the segment went away since the survey, because history files hold it by now."""
+        there = os.path.exists(log_path(self.storage, segment.name))
+        return not there and segment.seal is not None and segment.seal.next_seq <= self._taken_in()
 
     def _check_segment(self, segment: Segment) -> int:
         """Seq of the event after the segment. Raises DamageError."""
@@ -188,7 +228,7 @@ class _Check:
             if type_ == TASK_DEFINED:
                 self._payloads.update(_payloads_of_task(hash_, attributes))
 
-    def _check_payload(self, uri: str) -> None:
+    def _check_payload(self, uri: str, may_miss: bool) -> None:
         path = os.path.join(self.storage, uri)
         digest = hashlib.sha256()
         self.report.payloads += 1
@@ -201,10 +241,16 @@ class _Check:
                 while chunk := file.read(_COPY_BYTES):
                     digest.update(chunk)
         except OSError as error:
+            if may_miss and isinstance(error, FileNotFoundError):
+                return
             self._problem(path, 0, f"a payload that an event names cannot be read: {error.strerror}")
             return
         if digest.hexdigest() != name:
             self._problem(path, 0, "the payload's bytes are not those its name stands for")
+
+
+def _key(name: str) -> tuple[int, int]:
+    return parse_name(name) or (0, 0)
 
 
 def _payloads_of_task(function_hash: str | None, attributes: str | None) -> Iterable[str]:

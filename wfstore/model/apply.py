@@ -9,7 +9,7 @@ from wfstore.model import events as ev
 from wfstore.model.dag import FUNCTION, WAIT
 from wfstore.model.events import Event
 from wfstore.model.payload import PayloadRef
-from wfstore.model.state import State, TaskState, WorkflowState
+from wfstore.model.state import Deletion, State, TaskState, WorkflowState
 from wfstore.model.statuses import (
     CANCELED,
     CAUGHT,
@@ -22,6 +22,9 @@ from wfstore.model.statuses import (
     SUCCESSFUL,
 )
 from wfstore.model.wire import options_from_json, refs_from_json
+
+#: The columns that say everything there is to apply: events without the others give the same state.
+REPLAYED = frozenset(Event._fields) - {"partition", "epoch", "status", "by", "node_id", "worker_pid", "ray_task_id"}
 
 
 def apply(state: State, event: Event) -> State:
@@ -38,7 +41,7 @@ def apply(state: State, event: Event) -> State:
         elif event.type == ev.MANAGER_STARTED:
             state.session = event.attribute("session")
         return state
-    workflow = state.workflows.get(event.workflow_id)
+    workflow = state.find(event.workflow_id)
     if workflow is None:
         return state
     workflow.last_seq = seq
@@ -82,7 +85,7 @@ def _submitted(state: State, event: Event, seq: int) -> None:
         workflow.last_call = workflow.output_task
     workflow.submitted_at = event.ts
     workflow.first_seq = workflow.last_seq = seq
-    workflow.run = state.deleted.get(event.workflow_id, (0, None))[0]
+    workflow.run = state.last_run(event.workflow_id)
     if event.request_id:
         workflow.requests.add(event.request_id)
     state.workflows[event.workflow_id] = workflow
@@ -159,7 +162,7 @@ def _metadata_set(state: State, workflow: WorkflowState, event: Event) -> None:
 
 
 def _deleted(state: State, workflow: WorkflowState, event: Event) -> None:
-    state.deleted[workflow.workflow_id] = (workflow.run, event.request_id)
+    state.deleted[workflow.workflow_id] = Deletion(workflow.run, event.request_id, state.seq)
     del state.workflows[workflow.workflow_id]
 
 

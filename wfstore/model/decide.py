@@ -58,7 +58,7 @@ def decide(state: State, command: Command, now: int) -> list[Event]:
 
 
 def _find(state: State, workflow_id: str) -> WorkflowState:
-    workflow = state.workflows.get(workflow_id)
+    workflow = state.find(workflow_id)
     if workflow is None:
         raise errors.WorkflowNotFoundError(workflow_id)
     return workflow
@@ -67,11 +67,11 @@ def _find(state: State, workflow_id: str) -> WorkflowState:
 def _submit(state: State, command: Submit, now: int) -> list[Event]:
     check_workflow_id(command.workflow_id)
     check_metadata(command.metadata)
-    existing = state.workflows.get(command.workflow_id)
+    existing = state.find(command.workflow_id)
     if existing is not None:
         return _submit_again(state, existing, command, now)
     _check_queue(state, command.workflow_id)
-    last_run = state.deleted.get(command.workflow_id, (0, None))[0]
+    last_run = state.last_run(command.workflow_id)
     draft = Draft(command.workflow_id, last_run, now, command.request_id, command.by)
     specs = define(draft, command.dag, Names())
     output_id, output = specs[command.dag.output]
@@ -135,7 +135,7 @@ def _check_queue(state: State, workflow_id: str) -> None:
 
 
 def _resume(state: State, command: Resume, now: int) -> list[Event]:
-    workflow = state.workflows.get(command.workflow_id)
+    workflow = state.find(command.workflow_id)
     if workflow is None or workflow.status == CANCELED:
         raise errors.WorkflowNotResumableError(command.workflow_id)
     if command.request_id is not None and command.request_id in workflow.requests:
@@ -174,7 +174,7 @@ def _code_set(workflow: WorkflowState, command: Resume, now: int) -> list[Event]
 
 
 def _call_actor(state: State, command: CallActor, now: int) -> list[Event]:
-    workflow = state.workflows.get(command.workflow_id)
+    workflow = state.find(command.workflow_id)
     if workflow is None:
         raise errors.VirtualActorNotFoundError(command.workflow_id)
     if workflow.actor is None:
@@ -227,8 +227,8 @@ def _cancel(state: State, command: Cancel, now: int) -> list[Event]:
 
 
 def _delete(state: State, command: Delete, now: int) -> list[Event]:
-    gone = state.deleted.get(command.workflow_id)
-    if gone is not None and command.request_id == gone[1] is not None:
+    gone = state.deletion(command.workflow_id)
+    if gone is not None and command.request_id == gone.request_id is not None:
         return []
     workflow = _find(state, command.workflow_id)
     if workflow.status in WORKFLOW_ACTIVE:
@@ -262,7 +262,7 @@ def admit(state: State, now: int) -> list[Event]:
 
 
 def _fire(state: State, command: Fire, now: int) -> list[Event]:
-    workflow = state.workflows.get(command.workflow_id)
+    workflow = state.find(command.workflow_id)
     task = None if workflow is None else workflow.tasks.get(command.task_id)
     if workflow is None or task is None:
         return []
@@ -281,7 +281,7 @@ def _fire(state: State, command: Fire, now: int) -> list[Event]:
 
 
 def _expire(state: State, command: Expire, now: int) -> list[Event]:
-    workflow = state.workflows.get(command.workflow_id)
+    workflow = state.find(command.workflow_id)
     if workflow is None or workflow.status != RUNNING or workflow.run != command.run or workflow.deadline_at is None:
         return []
     draft = draft_for(workflow, now)
@@ -297,7 +297,7 @@ def _expire(state: State, command: Expire, now: int) -> list[Event]:
 
 
 def _record_read(state: State, command: RecordRead, now: int) -> list[Event]:
-    workflow = state.workflows.get(command.workflow_id)
+    workflow = state.find(command.workflow_id)
     if workflow is None:
         return []
     draft = draft_for(workflow, now)
@@ -314,7 +314,7 @@ def _record_read(state: State, command: RecordRead, now: int) -> list[Event]:
 
 
 def _record_started(state: State, command: RecordStarted, now: int) -> list[Event]:
-    workflow = state.workflows.get(command.workflow_id)
+    workflow = state.find(command.workflow_id)
     task = None if workflow is None else workflow.tasks.get(command.task_id)
     if workflow is None or task is None or task.open_started:
         return []
@@ -324,7 +324,7 @@ def _record_started(state: State, command: RecordStarted, now: int) -> list[Even
 
 
 def _record_outcome(state: State, command: RecordOutcome, now: int) -> list[Event]:
-    workflow = state.workflows.get(command.workflow_id)
+    workflow = state.find(command.workflow_id)
     task = None if workflow is None else workflow.tasks.get(command.task_id)
     if workflow is None or task is None or (task.open_run, task.open_attempt) != (command.run, command.attempt):
         return []

@@ -85,6 +85,7 @@ def task_row(workflow: WorkflowState, task: TaskState) -> dict[str, Any]:
         "metadata": json.dumps(dict(task.metadata), separators=(",", ":"), ensure_ascii=False),
         "type": task.type,
         "due_at": moment(task.due_at if task.retry_at is None else task.retry_at),
+        "workflow_name": workflow.name,
     }
 
 

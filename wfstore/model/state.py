@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from wfstore.model.dag import FUNCTION, TaskOptions
 from wfstore.model.payload import PayloadRef
@@ -135,18 +135,56 @@ class WorkflowState:
         self.cold = False
 
 
+class Deletion(NamedTuple):
+    """The last time that an id was deleted: its last run until then, the request that asked, and when."""
+
+    run: int
+    request_id: str | None
+    seq: int
+
+
+class Past(Protocol):
+    """What a state no longer holds, or only a summary of. Without one, it holds everything."""
+
+    def recall(self, state: State, workflow_id: str) -> WorkflowState | None:
+        """The workflow, whole again and among `state.workflows`; None when there is none."""
+
+    def deletion(self, workflow_id: str) -> Deletion | None:
+        """The last one that is not in `state.deleted`."""
+
+
 class State:
-    """Everything. `seq`: last event applied; `queue`: ids of PENDING workflows, first in first out;
-    `deleted`: id -> (last run, request that deleted it)."""
+    """Everything. `seq`: last event applied; `queue`: ids of PENDING workflows, first in first out; `past`: where the
+    workflows and deletions are that were let go of. One that is active, or of which an attempt is open, never is."""
 
-    __slots__ = ("deleted", "max_pending", "max_running", "queue", "running", "seq", "session", "workflows")
+    __slots__ = ("deleted", "max_pending", "max_running", "past", "queue", "running", "seq", "session", "workflows")
 
-    def __init__(self) -> None:
+    def __init__(self, past: Past | None = None) -> None:
         self.workflows: dict[str, WorkflowState] = {}
         self.queue: deque[str] = deque()
         self.running = 0
-        self.deleted: dict[str, tuple[int, str | None]] = {}
+        self.deleted: dict[str, Deletion] = {}
         self.max_running: int | None = None
         self.max_pending: int | None = None
         self.seq = 0
         self.session: str | None = None
+        self.past = past
+
+    def find(self, workflow_id: str) -> WorkflowState | None:
+        """The workflow, whole, wherever it is kept; None when there is none."""
+        found = self.workflows.get(workflow_id)
+        if found is not None and not found.cold:
+            return found
+        if self.past is None or (found is None and workflow_id in self.deleted):
+            return found
+        return self.past.recall(self, workflow_id)
+
+    def deletion(self, workflow_id: str) -> Deletion | None:
+        """The last time that the id was deleted."""
+        found = self.deleted.get(workflow_id)
+        return self.past.deletion(workflow_id) if found is None and self.past is not None else found
+
+    def last_run(self, workflow_id: str) -> int:
+        """Of an id that is free: the run after which the next one counts on."""
+        deletion = self.deletion(workflow_id)
+        return 0 if deletion is None else deletion.run

@@ -20,9 +20,7 @@ def unreferenced(root: str, kept: Collection[str], lately_s: float = LATELY_S) -
     return [path for path in _old(root, time.time() - lately_s) if os.path.basename(path) not in kept]
 
 
-def remove_unreferenced(
-    root: str, kept: Callable[[], Collection[str]], lately_s: float = LATELY_S
-) -> tuple[int, int]:
+def remove_unreferenced(root: str, kept: Callable[[], Collection[str]], lately_s: float = LATELY_S) -> tuple[int, int]:
     """Remove them; returns how many files and bytes. `kept` is asked after the files were listed."""
     before = time.time() - lately_s
     old = _old(root, before)

@@ -50,23 +50,35 @@ class Kind(NamedTuple):
     plain: tuple[str, ...] = ()
 
 
-KINDS = {  # fmt: skip
+KINDS = {
     EVENTS: Kind(
-        None, ("workflow_id", "seq"), ("seq",), ("lag_us", "bytes"),
+        None,
+        ("workflow_id", "seq"),
+        ("seq",),
+        ("lag_us", "bytes"),
         ("workflow_id", "ts", "hash", "ray_task_id", "request_id", "attributes"),
     ),
     PACKS: Kind(None, ("workflow_id", "seq"), ("seq",), (), ("workflow_id", "payload", "attributes")),
     WORKFLOWS: Kind(
-        "workflows", ("workflow_id",), ("submitted_at", "started_at", "ended_at"),
-        ("duration_us", "submitted_seq", "first_seq", "last_seq", "total_output_bytes"), ("workflow_id", "metadata"),
+        "workflows",
+        ("workflow_id",),
+        ("submitted_at", "started_at", "ended_at"),
+        ("duration_us", "submitted_seq", "first_seq", "last_seq", "total_output_bytes"),
+        ("workflow_id", "metadata"),
     ),
     RUNS: Kind("runs", ("workflow_id", "run"), ("started_at", "ended_at"), ("duration_us",), ("workflow_id",)),
     TASKS: Kind(
-        "tasks", ("workflow_id", "defined_seq"), ("defined_seq",), ("ready_at", "wait_us", "elapsed_us", "idle_us"),
+        "tasks",
+        ("workflow_id", "defined_seq"),
+        ("defined_seq",),
+        ("ready_at", "wait_us", "elapsed_us", "idle_us"),
         ("workflow_id", "output_bytes", "output_repr"),
     ),
     ATTEMPTS: Kind(
-        "attempts", ("workflow_id", "submitted_seq"), ("submitted_seq",), ("submitted_at", "queue_us", "duration_us"),
+        "attempts",
+        ("workflow_id", "submitted_seq"),
+        ("submitted_seq",),
+        ("submitted_at", "queue_us", "duration_us"),
         ("workflow_id", "output_bytes", "ray_task_id"),
     ),
     EDGES: Kind("edges", ("workflow_id", "task_id", "upstream_task_id", "kind"), plain=("workflow_id",)),

@@ -6,20 +6,29 @@ row that was made durable and cannot be read would stop every reader for ever.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgpack
+import numpy as np
 import pyarrow as pa
 
 from wfstore.model.events import Event
 from wfstore.schema.codec import events_of, from_columns
+from wfstore.schema.columnar import arrays_of
 from wfstore.schema.columns import EVENT_SCHEMA
 
 #: Columns kept in a row, in this order.
 STORED_COLUMNS = tuple(name for name in Event._fields if name not in ("seq", "epoch"))
 
 _SMALL, _LARGE = 2**31, 2**63
+#: Rows that become columns at a time: their objects stay in the processor's caches, which halves the time.
+_CHUNK_ROWS = 4096
+#: From here on columns at once are faster; of fewer rows, the calls cost more than the rows.
+_MANY_ROWS = 1024
 _SIGNATURES: set[tuple[type, ...]] = set()
 
 
@@ -29,6 +38,7 @@ def _expected(type_: pa.DataType) -> type:
     return bytes if pa.types.is_large_binary(type_) else str
 
 
+_TYPES = {name: EVENT_SCHEMA.field(name).type for name in STORED_COLUMNS}
 _EXPECTED = {name: _expected(EVENT_SCHEMA.field(name).type) for name in STORED_COLUMNS}
 
 
@@ -113,7 +123,11 @@ class Block(NamedTuple):
 
     def values(self, wanted: Collection[str] | None = None) -> dict[str, Iterable[Any]]:
         """Column name -> values, unknown columns included; restricted to `wanted`."""
-        rows = unpack(self.data, self.rows)
+        return self._columns(unpack(self.data, self.rows), wanted)
+
+    def _columns(self, rows: Sequence[tuple[Any, ...]], wanted: Collection[str] | None) -> dict[str, Iterable[Any]]:
+        if not all(type(row) is tuple for row in rows):
+            raise ValueError("bytes that are not those of rows")
         if self.kept < self.rows:
             rows = rows[self.skip : self.rows - self.drop]
         cells = zip(*rows, strict=True) if rows else ((),) * len(self.columns)
@@ -123,9 +137,39 @@ class Block(NamedTuple):
         values["epoch"] = (self.epoch,) * self.kept
         return values if wanted is None else {name: value for name, value in values.items() if name in wanted}
 
-    def batch(self, wanted: Collection[str] | None = None) -> pa.RecordBatch:
-        """As a record batch of `EVENT_SCHEMA`."""
-        return from_columns(self.values(wanted), self.kept)
+    def batches(self, wanted: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """As record batches of `EVENT_SCHEMA`. Raises ValueError where the bytes are not those of so many rows."""
+        runs = None
+        if self.rows >= _MANY_ROWS:
+            types = [_TYPES.get(name) if wanted is None or name in wanted else None for name in self.columns]
+            runs = arrays_of(self.data, self.rows, types, self.skip, self.drop)
+        if runs is None:
+            yield from self._batches_by_row(wanted)
+            return
+        first = self.first_seq + self.skip
+        for rows, arrays in runs:
+            columns: dict[str, Any] = {"seq": np.arange(first, first + rows)}
+            columns |= {name: array for name, array in zip(self.columns, arrays, strict=True) if array is not None}
+            columns["epoch"] = np.full(rows, self.epoch, np.int32)
+            yield from_columns(columns, rows, wanted)
+            first += rows
+
+    def _batches_by_row(self, wanted: Collection[str] | None) -> Iterator[pa.RecordBatch]:
+        if self.rows <= _CHUNK_ROWS:
+            yield from_columns(self.values(wanted), self.kept)
+            return
+        unpacker = msgpack.Unpacker(use_list=False, max_buffer_size=0)
+        unpacker.feed(self.data)
+        first, rows = self.first_seq, islice(unpacker, self.rows)
+        while some := list(islice(rows, _CHUNK_ROWS)):
+            skip = max(0, self.first_seq + self.skip - first)
+            drop = max(0, first + len(some) - (self.first_seq + self.rows - self.drop))
+            if skip + drop < len(some):
+                part = self._replace(first_seq=first, rows=len(some), skip=skip, drop=drop)
+                yield from_columns(part._columns(some, wanted), part.kept)
+            first += len(some)
+        if first != self.first_seq + self.rows or unpacker.tell() != len(self.data):
+            raise ValueError(f"{len(self.data)} bytes that are not those of {self.rows} rows")
 
     def events(self, wanted: Collection[str] | None = None) -> Iterator[Event]:
         """As events; columns not `wanted` keep their field's default."""
@@ -134,4 +178,18 @@ class Block(NamedTuple):
 
 def table_of(blocks: Iterable[Block], wanted: Collection[str] | None = None) -> pa.Table:
     """One table of `EVENT_SCHEMA` over all blocks; columns not `wanted` are null."""
-    return pa.Table.from_batches([block.batch(wanted) for block in blocks if block.kept > 0], schema=EVENT_SCHEMA)
+    with _collector_paused():
+        batches = [batch for block in blocks if block.kept > 0 for batch in block.batches(wanted)]
+    return pa.Table.from_batches(batches, schema=EVENT_SCHEMA)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Of thousands of tuples none is in a cycle, and looking for some takes as long as all the rest."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

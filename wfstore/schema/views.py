@@ -132,6 +132,7 @@ TASKS = (
         "TIMESTAMP",
         "When its timer (or the time of a wait) is over or was, or its scheduled next attempt begins, UTC.",
     ),
+    Column("workflow_name", "VARCHAR", "Name of its workflow."),
     Column("defined_seq", "BIGINT", "Seq of its definition: the order in which tasks came to be."),
 )
 
@@ -162,6 +163,9 @@ ATTEMPTS = (
     Column("stdout", "VARCHAR", "The last 64 KiB that a failed attempt printed."),
     Column("stderr", "VARCHAR", "The last 64 KiB of what a failed attempt wrote to stderr."),
     Column("function_hash", "VARCHAR", "Hash of the function body that it ran: which code that was."),
+    Column("task_name", "VARCHAR", "Name of its task."),
+    Column("task_type", "VARCHAR", "Type of its task: function, timer, event, event_checkpointed, wait or actor."),
+    Column("workflow_name", "VARCHAR", "Name of its workflow."),
     Column("submitted_seq", "BIGINT", "Seq of its submission: the order in which attempts were made."),
 )
 

@@ -16,9 +16,17 @@ from wfstore.index.compaction import plan
 from wfstore.index.compaction.dead import dead_since, packs_of
 from wfstore.index.compaction.sweep import Swept, sweep
 from wfstore.index.compaction.workers import Task, Workers
-from wfstore.log import LogReader, now_us
+from wfstore.log import LogReader, failpoints, now_us
 from wfstore.log.history import HistoryFiles
-from wfstore.log.manifest import HistoryFile, Manifest, Part, history_blobs, publish_manifest, read_manifest
+from wfstore.log.manifest import (
+    HistoryFile,
+    Manifest,
+    Part,
+    history_blobs,
+    newest_number,
+    publish_manifest,
+    read_manifest,
+)
 from wfstore.log.reader import Extent
 from wfstore.log.witness import read_witness
 from wfstore.schema.history import DELETED, EVENTS, KINDS, PACKS
@@ -95,9 +103,12 @@ class _Work:
         self.path = path
 
     def __enter__(self) -> _Work:
+        failpoints.hit(failpoints.WORK_MADE)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
@@ -120,7 +131,11 @@ class _Compaction:
             else:
                 return False
         except _LostError:
-            pass
+            return True
+        except Exception:
+            # Files go away under whoever works from a manifest that somebody else has replaced.
+            if newest_number(self._blobs) == manifest.number:
+                raise
         return True
 
     def _take_in(self, manifest: Manifest, extents: Sequence[Extent]) -> None:
@@ -232,6 +247,7 @@ class _Compaction:
 
     def _publish(self, manifest: Manifest, work: _Work, files: Iterable[HistoryFile], **changes: Any) -> None:
         files = list(files)
+        failpoints.hit(failpoints.FILES_WRITTEN)
         for file in files:
             self._blobs.publish(file.name, os.path.join(work.path, file.name))
         if not manifest.store_id:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from wfstore.log import failpoints
 from wfstore.log.manifest import HistoryFile
 from wfstore.schema.history import EVENTS, KINDS, PACKS
 
@@ -22,6 +23,7 @@ _COMPRESSION_LEVEL = 1
 _CRC_BYTES = 1 << 20
 _LATEST = 2**62
 AS_OF = "as_of"
+_ID = "workflow_id"
 
 
 class Output:
@@ -67,6 +69,14 @@ class _File:
             self._first_ts = min(self._first_ts, moments["min"])
             self._last_ts = max(self._last_ts, moments["max"])
         self._rows += rows.num_rows
+        if (nobodys := rows[_ID].null_count) and nobodys < rows.num_rows:
+            # They come first. In a row group of their own, for the same reason for which there are no statistics.
+            self._hold(rows.slice(0, nobodys))
+            self._flush(whole_groups=False)
+            rows = rows.slice(nobodys)
+        self._hold(rows)
+
+    def _hold(self, rows: pa.Table) -> None:
         self._held.append(rows.cast(self._schema))
         self._held_rows += rows.num_rows
         if self._held_rows >= _ROW_GROUP_ROWS:
@@ -75,6 +85,7 @@ class _File:
     def close(self, group: int) -> HistoryFile:
         self._flush(whole_groups=False)
         self._writer.close()
+        failpoints.hit(failpoints.FILE_WRITTEN)
         crc, size = _crc(self._path)
         name = os.path.basename(self._path)
         times = (self._first_ts, self._last_ts) if self._kind == EVENTS else (None, None)
@@ -98,7 +109,11 @@ def _options(kind: str, schema: pa.Schema) -> dict[str, Any]:
         "compression": "zstd",
         "compression_level": _COMPRESSION_LEVEL,
         "use_dictionary": [_leaf(schema, name) for name in dictionary],
-        "column_encoding": dict.fromkeys(delta, "DELTA_BINARY_PACKED") | dict.fromkeys(entry.split, "BYTE_STREAM_SPLIT"),
+        # DuckDB 2.0 takes a whole row group for NULL (WHERE x IS NULL) where a column of text without a dictionary has
+        # nulls and statistics that name one value. Such columns hardly ever prune anything.
+        "write_statistics": [_leaf(schema, name) for name in schema.names if name == _ID or name not in entry.plain],
+        "column_encoding": dict.fromkeys(delta, "DELTA_BINARY_PACKED")
+        | dict.fromkeys(entry.split, "BYTE_STREAM_SPLIT"),
         "bloom_filter_options": {"workflow_id": {"ndv": 4096, "fpp": 0.01}} if kind in (EVENTS, PACKS) else None,
         "sorting_columns": _sorting(kind, schema),
         "version": "2.6",

@@ -73,6 +73,6 @@ def bounds(ids: list[str], events: int) -> list[str]:
 
 def groups(ranges: int, events: int) -> list[tuple[int, int]]:
     """From and up to which range the files of each group go."""
-    count = min(MAX_GROUPS, ranges, math.ceil(events / _GROUP_EVENTS))
+    count = max(1, min(MAX_GROUPS, ranges, math.ceil(events / _GROUP_EVENTS)))
     edges = [ranges * number // count for number in range(count + 1)]
     return list(zip(edges, edges[1:], strict=False))

@@ -43,7 +43,7 @@ class Rewriter:
     def rows(self, low: str | None, high: str | None, as_of: int) -> Iterator[tuple[str, pa.Table]]:
         """(kind, rows) of the ids from `low` to below `high`, sorted. Rows about no workflow come where low is None."""
         for kind, entry in KINDS.items():
-            paths = self._checked(file for file in self._files if file.kind == kind and _meets(file, low, high))
+            paths = self._checked(file for file in self._files if file.kind == kind and meets(file, low, high))
             if not paths:
                 continue
             statement = kind if kind in _OWN_STATEMENT else "facts"
@@ -56,7 +56,10 @@ class Rewriter:
                 yield kind, stamped(table, as_of)
 
 
-def _meets(file: HistoryFile, low: str | None, high: str | None) -> bool:
+def meets(file: HistoryFile, low: str | None, high: str | None) -> bool:
+    """Whether rows of the ids from `low` to below `high` may be in the file; those about no workflow come where low is None."""
     if file.min_id is None or file.max_id is None:
         return low is None
+    if low is None and file.kind in _SCHEMAS:
+        return True  # its range does not tell of rows about no workflow
     return (low is None or file.max_id >= low) and (high is None or file.min_id < high)

@@ -5,20 +5,24 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from wfstore.model.events import WORKFLOW_DELETED
-from wfstore.schema.columns import EVENT_SCHEMA
 
 
 def sort_rows(table: pa.Table) -> pa.Table:
     """By workflow id, in log order within; rows about no workflow first."""
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    ordered = frame.sort("workflow_id", "seq", nulls_last=False, maintain_order=False)
-    return ordered.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(EVENT_SCHEMA)
+    if not table.num_rows:
+        return table
+    ids = pa.concat_arrays(table.column("workflow_id").chunks).dictionary_encode()
+    ranks = np.zeros(len(ids.dictionary) + 1, np.min_scalar_type(len(ids.dictionary)))
+    ranks[pc.sort_indices(ids.dictionary).to_numpy()] = np.arange(1, len(ranks))
+    # The rows are in log order, or several runs of sorted ones one after the other: either way seq by seq.
+    order = np.argsort(ranks[ids.indices.fill_null(len(ids.dictionary)).to_numpy()], kind="stable")
+    return table.combine_chunks().take(pa.array(order))
 
 
 def split(table: pa.Table, bounds: Sequence[str]) -> list[pa.Table]:

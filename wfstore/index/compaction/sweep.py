@@ -9,7 +9,7 @@ import shutil
 import time
 from typing import NamedTuple
 
-from wfstore.log import now_us
+from wfstore.log import failpoints, now_us
 from wfstore.log.blobs import WORK_PREFIX, Blob, Blobs
 from wfstore.log.manifest import (
     HISTORY_DIRECTORY,
@@ -40,11 +40,10 @@ def sweep(storage: str, grace_s: float) -> Swept:
     blobs, now = history_blobs(storage), now_us()
     files, size = _sweep_history(storage, blobs, now, round(grace_s * 1e6))
     _sweep_work(storage)
-    kept = manifests(blobs)
-    if not kept:
-        return Swept(0, 0, files, size)
-    oldest = _manifest(storage, blobs, kept[0][0])
-    trimmed = trim(storage, oldest.next_seq) if oldest is not None else Trimmed(0, 0)
+    # Segments that a manifest made superfluous stay for those who took up the list before it was there.
+    settled = [number for number, blob in manifests(blobs) if blob.modified_us <= now - round(grace_s * 1e6)]
+    manifest = _manifest(storage, blobs, settled[-1]) if settled else None
+    trimmed = trim(storage, manifest.next_seq) if manifest is not None else Trimmed(0, 0)
     return Swept(trimmed.files, trimmed.bytes, files, size)
 
 
@@ -67,11 +66,13 @@ def _sweep_history(storage: str, blobs: Blobs, now: int, grace_us: int) -> tuple
     for blob in blobs.names():
         if blob.name in replaced or _orphan(blob, named, now):
             blobs.remove(blob.name)
+            failpoints.hit(failpoints.FILE_REMOVED)
             files, size = files + 1, size + blob.bytes
     # Last, so that a crash before leaves them to name what is still to be removed.
     for number, _ in found:
         if number < kept[0][0]:
             blobs.remove(manifest_name(number))
+            failpoints.hit(failpoints.MANIFEST_REMOVED)
     return files, size
 
 

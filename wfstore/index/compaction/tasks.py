@@ -4,7 +4,6 @@ where there is much to do, in one of its own: `python -m wfstore.index.compactio
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import sys
@@ -15,11 +14,12 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from wfstore.errors import StorageError
 from wfstore.index.compaction.fold import Folder
 from wfstore.index.compaction.output import Output
 from wfstore.index.compaction.rewrite import Rewriter
 from wfstore.index.compaction.rows import sort_rows, split, without_deleted
-from wfstore.log import Cursor, LogReader
+from wfstore.log import LogReader
 from wfstore.log.history import HistoryFiles
 from wfstore.log.manifest import HistoryFile
 from wfstore.schema.history import EVENTS, PACKS
@@ -40,11 +40,10 @@ class Target(NamedTuple):
 
 def read_rows(storage: str, first_seq: int, last_seq: int) -> pa.Table:
     """The log's rows of these seqs, sorted."""
-    gc.disable()  # hundreds of thousands of tuples, none in a cycle: looking for some takes as long as decoding
-    try:
-        return sort_rows(LogReader(storage).read_range(first_seq, last_seq))
-    finally:
-        gc.enable()
+    rows = LogReader(storage).read_range(first_seq, last_seq)
+    if rows.num_rows != last_seq - first_seq + 1:
+        raise StorageError(storage, f"of the events {first_seq} to {last_seq} the log gave only {rows.num_rows}")
+    return sort_rows(rows)
 
 
 def sort_run(storage: str, first_seq: int, last_seq: int, bounds: Sequence[str], path: str) -> int:
@@ -150,13 +149,16 @@ def run(name: str, arguments: dict[str, Any]) -> Any:
 
 
 def main() -> None:
-    """Take units of work as JSON lines from standard input, and answer each with a line."""
+    """Take units of work as JSON lines from standard input, and answer each with a line: what came of it, or why not."""
     _quiet()
     pa.set_cpu_count(1)
     for line in sys.stdin:
         task = json.loads(line)
-        answer = run(task["name"], task["arguments"])
-        print(json.dumps(answer), flush=True)
+        try:
+            said = {"answer": run(task["name"], task["arguments"])}
+        except Exception as error:  # the next unit of work may be a better one
+            said = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(said), flush=True)
 
 
 if __name__ == "__main__":

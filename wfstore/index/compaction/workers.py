@@ -37,7 +37,9 @@ class Workers:
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for process in self._started:
             if process.stdin is not None:
                 process.stdin.close()
@@ -86,7 +88,10 @@ class Workers:
             if not line:
                 words = process.stderr.read().strip().rpartition("\n")[2]
                 raise StorageError(self._storage, f"compaction failed: {words or f'exit code {process.wait()}'}")
-            return json.loads(line)
+            said = json.loads(line)
+            if "error" in said:
+                raise StorageError(self._storage, f"compaction failed: {said['error']}")
+            return said["answer"]
         except BrokenPipeError as error:
             raise StorageError(self._storage, f"compaction failed: {process.stderr.read().strip()[-500:]}") from error
         finally:

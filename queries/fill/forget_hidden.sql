@@ -1,4 +1,4 @@
--- name: forget_superseded
+-- name: forget_hidden
 -- summary: Drops what was there, to be filled anew.
 -- grain: workflow_id
-DELETE FROM wfstore.superseded
+DELETE FROM wfstore.hidden

@@ -1,4 +1,4 @@
--- name: events_files
+-- name: events
 -- summary: The log's rows out of history files.
 -- grain: seq
 SELECT * EXCLUDE (hash_left_out, lag_us),

@@ -1,0 +1,248 @@
+"""Checks the rows of one group of history files: their order, their ranges, and whether the files agree with each other.
+
+It reads a row group at a time; what it holds are the ids of one group of files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from wfstore.log.manifest import HistoryFile, Part
+from wfstore.model.events import TASK_DEFINED, WORKFLOW_DELETED, WORKFLOW_SUBMITTED
+from wfstore.model.payload import INLINE_LIMIT_BYTES, payload_uri
+from wfstore.schema.history import DELETED, EVENTS, FACTS, PACKS, SUPERSEDED, WORKFLOWS
+
+EVENT_COLUMNS = ("workflow_id", "seq", "ts", "type", "uri", "hash", "bytes", "attributes")
+PACK_COLUMNS = ("seq", "payload", "attributes")
+#: Values are up to 32 KiB each.
+_EVENT_ROWS, _PACK_ROWS = 20_480, 1024
+_SHARED = '"shared"'
+_AS_OF = "as_of"
+_NAMED = 3
+Problem = Callable[[HistoryFile, str], None]
+
+
+def batches(path: str, columns: Iterable[str], rows: int = _EVENT_ROWS) -> Iterator[pa.Table]:
+    """The columns of a Parquet file, a few rows at a time."""
+    with pq.ParquetFile(path, buffer_size=1 << 20) as file:
+        for batch in file.iter_batches(rows, columns=list(columns)):
+            yield pa.Table.from_batches([batch])
+
+
+class GroupCheck:
+    """The files of one range of ids of a part. files: kind -> the file and where it lies, those whose bytes are right.
+
+    payloads: gets the name of every payload file that an event here needs; unkept: whether values may be gone.
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        files: Mapping[str, tuple[HistoryFile, str]],
+        problem: Problem,
+        payloads: set[str],
+        unkept: bool,
+    ) -> None:
+        self._part, self._files, self._problem = part, files, problem
+        self._payloads, self._unkept = payloads, unkept
+        self._visible: list[pa.Array] = []
+        self._begun: list[pa.Array] = []
+        self._deleted: list[pa.Array] = []
+
+    def run(self) -> None:
+        if EVENTS in self._files:
+            self._check_events(*self._files[EVENTS])
+        known = self._check_workflows()
+        for kind in FACTS:
+            if kind in self._files:
+                self._check_facts(kind, *self._files[kind], known)
+
+    def _check_events(self, file: HistoryFile, path: str) -> None:
+        packs = _Packs(*self._files[PACKS], self._problem) if PACKS in self._files else None
+        last: pa.Table | None = None
+        ranges = _Ranges()
+        for rows in batches(path, EVENT_COLUMNS):
+            ranges.add(rows)
+            whole = rows if last is None else pa.concat_tables([last, rows]).combine_chunks()
+            same, ordered = _compared(whole)
+            if not ordered:
+                self._problem(file, "its rows are not sorted by (workflow_id, seq)")
+                return
+            self._note_ids(whole, same, is_first=last is None)
+            self._note_payloads(rows, None if packs is None else packs.of(rows))
+            last = rows.slice(rows.num_rows - 1)
+        if last is not None:
+            self._note_ends(last)
+        if packs is not None:
+            packs.end()
+        for message in ranges.differences(file, self._part):
+            self._problem(file, message)
+
+    def _note_ids(self, rows: pa.Table, same: pa.Array, is_first: bool) -> None:
+        changes = pc.invert(same)
+        self._note_ends(rows.slice(0, rows.num_rows - 1).filter(changes))
+        starts = rows.slice(1).filter(changes)
+        if is_first:
+            starts = pa.concat_tables([rows.slice(0, 1), starts])
+        known = pc.is_in(starts["type"], value_set=pa.array([WORKFLOW_SUBMITTED, WORKFLOW_DELETED]))
+        self._begun.append(starts.filter(pc.invert(known))["workflow_id"].drop_null())
+        self._deleted.append(rows.filter(pc.equal(rows["type"], WORKFLOW_DELETED))["workflow_id"])
+
+    def _note_ends(self, rows: pa.Table) -> None:
+        """The last row of an id: unless it says that the workflow is deleted, there are facts about it."""
+        self._visible.append(rows.filter(pc.not_equal(rows["type"], WORKFLOW_DELETED))["workflow_id"].drop_null())
+
+    def _note_payloads(self, rows: pa.Table, packed: pa.Table | None) -> None:
+        self._payloads.update(pc.unique(rows["uri"].drop_null()).to_pylist())
+        defined = rows.filter(pc.equal(rows["type"], TASK_DEFINED))
+        self._payloads.update(payload_uri(hash_) for hash_ in pc.unique(defined["hash"].drop_null()).to_pylist())
+        sharing = defined.filter(pc.fill_null(pc.match_substring(defined["attributes"], _SHARED), False))
+        if packed is not None:
+            with_text = packed.filter(pc.is_valid(packed["attributes"]))
+            for text in with_text["attributes"].to_pylist():
+                self._payloads.update(_shared_files(text, 0))
+            sharing = sharing.filter(pc.invert(pc.is_in(sharing["seq"], value_set=with_text["seq"].combine_chunks())))
+        # Where values may have been removed, what is small may have been one of them.
+        least = INLINE_LIMIT_BYTES if self._unkept else 0
+        for text in sharing["attributes"].to_pylist():
+            self._payloads.update(_shared_files(text, least))
+
+    def _check_workflows(self) -> pa.Array:
+        """The ids there are facts about; they have to be those whose last event does not delete them."""
+        expected = _joined(self._visible)
+        if WORKFLOWS not in self._files:
+            if len(expected) and EVENTS in self._files:
+                self._problem(self._files[EVENTS][0], f"no history file tells about {_named(expected)}")
+            return expected
+        file, path = self._files[WORKFLOWS]
+        known = _joined([rows["workflow_id"] for rows in batches(path, ["workflow_id"])])
+        if EVENTS in self._files and not known.equals(expected):
+            missing = expected.filter(pc.invert(pc.is_in(expected, value_set=known)))
+            added = known.filter(pc.invert(pc.is_in(known, value_set=expected)))
+            for ids, message in ((missing, "it does not tell about"), (added, "there are no events of")):
+                if len(ids):
+                    self._problem(file, f"{message} {_named(ids)}")
+            if not len(missing) and not len(added):
+                self._problem(file, "it tells about an id more than once")
+        return known
+
+    def _check_facts(self, kind: str, file: HistoryFile, path: str, known: pa.Array) -> None:
+        names = pq.read_schema(path).names
+        columns = ["workflow_id", *([_AS_OF] if _AS_OF in names else [])]
+        ids = []
+        for rows in batches(path, columns):
+            ids.append(rows["workflow_id"])
+            if _AS_OF in columns and not pc.all(pc.equal(rows[_AS_OF], self._part.last_seq)).as_py():
+                self._problem(file, f"its rows are not as of seq {self._part.last_seq}")
+                break
+        found = _joined(ids)
+        if len(found) > 1 and not pc.all(pc.less_equal(found[:-1], found[1:])).as_py():
+            self._problem(file, "its rows are not sorted by workflow_id")
+        if len(found) and (found[0].as_py(), found[-1].as_py()) != (file.min_id, file.max_id):
+            self._problem(file, f"the manifest says that its ids go from {file.min_id!r} to {file.max_id!r}")
+        if kind in (SUPERSEDED, DELETED):
+            needed = _joined(self._begun if kind == SUPERSEDED else self._deleted)
+            left = needed.filter(pc.invert(pc.is_in(needed, value_set=found)))
+            message = "it does not name"
+        else:
+            left = found.filter(pc.invert(pc.is_in(found, value_set=known)))
+            message = "there is no workflow for its rows about"
+        if len(left):
+            self._problem(file, f"{message} {_named(left)}")
+
+
+class _Ranges:
+    """Lowest and highest of some columns, over all rows."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[Any]] = {"workflow_id": [], "seq": [], "ts": []}
+
+    def add(self, rows: pa.Table) -> None:
+        for name, found in self._found.items():
+            column = rows[name].cast(pa.int64()) if name == "ts" else rows[name]
+            extent = pc.min_max(column).as_py()
+            found += [value for value in extent.values() if value is not None]
+
+    def differences(self, file: HistoryFile, part: Part) -> Iterator[str]:
+        ids, seqs, times = ((min(found), max(found)) if found else (None, None) for found in self._found.values())
+        if ids != (file.min_id, file.max_id):
+            yield f"its ids go from {ids[0]!r} to {ids[1]!r}, the manifest says {file.min_id!r} to {file.max_id!r}"
+        if times != (file.min_ts, file.max_ts):
+            yield "the manifest says other times than those of its events"
+        if seqs[0] is not None and (seqs[0] < part.first_seq or seqs[1] > part.last_seq):
+            yield f"it holds seqs {seqs[0]} to {seqs[1]}, and its part is {part.first_seq} to {part.last_seq}"
+
+
+class _Packs:
+    """Rows of a pack file beside the events that they belong to; both have the same order."""
+
+    def __init__(self, file: HistoryFile, path: str, problem: Problem) -> None:
+        self._file, self._problem = file, problem
+        self._source = self._sized(path)
+        self._held = next(self._source, None)
+        self._wrong = False
+
+    def _sized(self, path: str) -> Iterator[pa.Table]:
+        for rows in batches(path, PACK_COLUMNS, _PACK_ROWS):
+            size = pc.binary_length(rows["payload"]).cast(pa.int64())
+            yield rows.drop(["payload"]).append_column("size", size)
+
+    def of(self, events: pa.Table) -> pa.Table:
+        """The rows of these events, which come next. A value has to be as large as its event says."""
+        taken = []
+        seqs = events["seq"].combine_chunks()
+        while self._held is not None:
+            there = pc.is_in(self._held["seq"], value_set=seqs)
+            count = pc.index(there, False).as_py()
+            taken.append(self._held if count < 0 else self._held.slice(0, count))
+            if count >= 0:
+                self._held = self._held.slice(count)
+                break
+            self._held = next(self._source, None)
+        if not taken:
+            return pa.table({"seq": pa.array([], pa.int64()), "attributes": pa.array([], pa.string())})
+        rows = pa.concat_tables(taken)
+        said = events["bytes"].take(pc.index_in(rows["seq"], value_set=seqs))
+        if not self._wrong and pc.any(pc.not_equal(said, rows["size"])).as_py():
+            self._wrong = True
+            self._problem(self._file, "a value in it has another size than its event says")
+        return rows
+
+    def end(self) -> None:
+        if self._held is not None and self._held.num_rows:
+            self._problem(self._file, f"there is no event for the value at seq {self._held['seq'][0].as_py()}")
+
+
+def _compared(rows: pa.Table) -> tuple[pa.Array, bool]:
+    """Which row is about the same id as the one before it, for all but the first; and whether all are in order."""
+    ids, seqs = rows["workflow_id"].combine_chunks(), rows["seq"].combine_chunks()
+    above, below = ids[:-1], ids[1:]
+    nobodys = pc.is_null(above)
+    same = pc.or_(pc.fill_null(pc.equal(above, below), False), pc.and_(nobodys, pc.is_null(below)))
+    rises = pc.or_(pc.fill_null(pc.less(above, below), False), pc.and_(nobodys, pc.is_valid(below)))
+    ordered = pc.or_(rises, pc.and_(same, pc.less(seqs[:-1], seqs[1:])))
+    return same, pc.all(ordered, min_count=0).as_py()
+
+
+def _joined(arrays: Iterable[pa.Array | pa.ChunkedArray]) -> pa.Array:
+    chunks = [chunk for array in arrays for chunk in (array.chunks if isinstance(array, pa.ChunkedArray) else [array])]
+    return pa.concat_arrays(chunks) if chunks else pa.array([], pa.string())
+
+
+def _named(ids: pa.Array) -> str:
+    some = ", ".join(repr(value) for value in ids[:_NAMED].to_pylist())
+    return f"workflow {some}" + (f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else "")
+
+
+def _shared_files(attributes: str, above_bytes: int) -> Iterator[str]:
+    """Files of the arguments that a task shares with others; those inline are no files."""
+    if _SHARED in attributes:
+        for shared in json.loads(attributes).get("shared", ()):
+            if isinstance(shared, dict) and shared.get("data") is None and shared.get("bytes", 0) > above_bytes:
+                yield payload_uri(shared["hash"])

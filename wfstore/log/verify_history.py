@@ -1,0 +1,175 @@
+"""Checks the history files of a store: each against what the newest manifest says of it, and what is in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from wfstore.errors import DamageError, StorageVersionError
+from wfstore.log.blobs import WORK_PREFIX, Blobs
+from wfstore.log.history import difference
+from wfstore.log.manifest import (
+    HISTORY_DIRECTORY,
+    HistoryFile,
+    Manifest,
+    Part,
+    history_blobs,
+    manifest_name,
+    manifest_number,
+    manifests,
+    newest_number,
+    parse_manifest,
+    read_manifest,
+)
+from wfstore.log.verify_group import EVENT_COLUMNS, PACK_COLUMNS, GroupCheck, batches
+from wfstore.schema.history import DELETED, EVENTS, PACKS
+
+#: Of so many seqs at a time it is seen whether one is there twice.
+_WINDOW_SEQS = 4_000_000
+_NEEDED = {EVENTS: EVENT_COLUMNS, PACKS: PACK_COLUMNS}
+
+
+class Found(NamedTuple):
+    """manifest: None where it cannot be read; problems: (path, message); payloads: files that events here name;
+    left_behind: files that nobody needs, such as those of a compaction that was killed."""
+
+    manifest: Manifest | None
+    problems: list[tuple[str, str]]
+    payloads: set[str]
+    left_behind: list[str]
+    files: int = 0
+    events: int = 0
+
+    @property
+    def values_dropped(self) -> bool:
+        """Whether values were removed before the history that names them."""
+        return self.manifest is not None and bool(self.manifest.settings.get(VALUES_DROPPED))
+
+
+#: Setting of a manifest: see `Found.values_dropped`.
+VALUES_DROPPED = "values_dropped"
+
+
+def check_history(storage: str, store_id: str | None) -> Found:
+    """Look at every history file. store_id: None where it is not known. Raises StorageVersionError, StorageError."""
+    blobs = history_blobs(storage)
+    while True:
+        number = newest_number(blobs)
+        found = _Check(storage, blobs, store_id).run()
+        # What a compaction replaced meanwhile may have gone away.
+        if not found.problems or newest_number(blobs) == number:
+            return found
+
+
+class _Check:
+    def __init__(self, storage: str, blobs: Blobs, store_id: str | None) -> None:
+        self._storage, self._blobs, self._store_id = storage, blobs, store_id
+        self._problems: list[tuple[str, str]] = []
+        self._payloads: set[str] = set()
+        self._events = 0
+
+    def run(self) -> Found:
+        try:
+            manifest = read_manifest(self._storage, self._blobs)
+        except DamageError as error:
+            self._problems.append((error.path, error.message.partition(f"at byte {error.offset}: ")[2]))
+            return Found(None, self._problems, self._payloads, [])
+        if manifest.number and self._store_id is not None and manifest.store_id != self._store_id:
+            self._problem(manifest_name(manifest.number), f"the manifest is of another store ({manifest.store_id})")
+        for part in manifest.parts:
+            self._check_part(manifest, part)
+        left = self._left_behind(manifest)
+        count = sum(len(part.files) for part in manifest.parts)
+        return Found(manifest, self._problems, self._payloads, left, count, self._events)
+
+    def _problem(self, name: str, message: str) -> None:
+        self._problems.append((os.path.join(self._storage, HISTORY_DIRECTORY, name), message))
+
+    def _check_part(self, manifest: Manifest, part: Part) -> None:
+        sound: dict[int, dict[str, tuple[HistoryFile, str]]] = {}
+        for file in part.files:
+            group = sound.setdefault(file.group, {})
+            path = self._blobs.local(file.name)
+            if (reason := difference(path, file) or _shape(path, file)) is not None:
+                self._problem(file.name, reason)
+            else:
+                group[file.kind] = file, path
+                self._events += file.rows if file.kind == EVENTS else 0
+        self._check_count(manifest, part)
+        for files in sound.values():
+            dropped = bool(manifest.settings.get(VALUES_DROPPED))
+            self._guarded(files, GroupCheck(part, files, self._of_file, self._payloads, dropped).run)
+        self._check_seqs(part, [files[EVENTS] for files in sound.values() if EVENTS in files])
+
+    def _guarded(self, files: dict[str, tuple[HistoryFile, str]], check: Callable[[], None]) -> None:
+        """A file with the right checksum that is no Parquet file was never one."""
+        try:
+            check()
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            names = ", ".join(file.name for file, _ in files.values())
+            self._problem("", f"one of {names} cannot be read: {error}")
+
+    def _of_file(self, file: HistoryFile, message: str) -> None:
+        self._problem(file.name, message)
+
+    def _check_count(self, manifest: Manifest, part: Part) -> None:
+        name = manifest_name(manifest.number)
+        rows = sum(file.rows for file in part.of(EVENTS))
+        span = part.last_seq - part.first_seq + 1
+        what = f"of the events {part.first_seq} to {part.last_seq}"
+        if rows != part.events:
+            self._problem(name, f"{what} it counts {part.events}, and its files {rows}")
+        if rows > span or (rows < span and not manifest.of(DELETED)):
+            self._problem(name, f"{what} there are {rows}, and nothing was deleted")
+
+    def _check_seqs(self, part: Part, files: Iterable[tuple[HistoryFile, str]]) -> None:
+        """No event is there twice."""
+        for start in range(part.first_seq, part.last_seq + 1, _WINDOW_SEQS):
+            chunks: list[pa.Array] = []
+            for _, path in files:
+                for rows in batches(path, ["seq"]):
+                    seqs = rows["seq"]
+                    inside = pc.and_(pc.greater_equal(seqs, start), pc.less(seqs, start + _WINDOW_SEQS))
+                    chunks += seqs.filter(inside).chunks
+            there = pa.chunked_array(chunks, pa.int64())
+            if pc.count_distinct(there).as_py() != len(there):
+                twice = pc.value_counts(there)
+                seq = twice.filter(pc.greater(twice.field("counts"), 1)).field("values")[0].as_py()
+                self._problem("", f"the event {seq} is more than once in the part {part.first_seq} to {part.last_seq}")
+
+    def _left_behind(self, manifest: Manifest) -> list[str]:
+        """Files that neither this manifest names nor an older one, which its readers may still use."""
+        named = {file.name for file in manifest.files}
+        for number, _ in manifests(self._blobs):
+            data = self._blobs.read(manifest_name(number)) if number != manifest.number else None
+            if data is not None:
+                try:
+                    named |= {file.name for file in parse_manifest(self._storage, number, data).files}
+                except (DamageError, StorageVersionError):
+                    continue  # it was replaced: nobody reads it, and the next compaction removes it
+        left = [blob.name for blob in self._blobs.names() if blob.name not in named]
+        return [*(name for name in left if manifest_number(name) is None), *self._work_folders()]
+
+    def _work_folders(self) -> list[str]:
+        folder = os.path.join(self._storage, HISTORY_DIRECTORY)
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        return sorted(name for name in names if name.startswith(WORK_PREFIX))
+
+
+def _shape(path: str, file: HistoryFile) -> str | None:
+    """What is wrong with the Parquet file as such."""
+    try:
+        with pq.ParquetFile(path) as opened:
+            rows, schema = opened.metadata.num_rows, opened.schema_arrow
+    except (pa.ArrowException, OSError) as error:
+        return f"this is not a Parquet file: {error}"
+    if rows != file.rows:
+        return f"it has {rows} rows, the manifest says {file.rows}"
+    if missing := [name for name in _NEEDED.get(file.kind, ("workflow_id",)) if name not in schema.names]:
+        return f"it has no column {', '.join(missing)}"
+    return None
