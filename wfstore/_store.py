@@ -17,7 +17,7 @@ import polars as pl
 from wfstore import errors
 from wfstore._follow import Follower
 from wfstore._history import History
-from wfstore._maintenance import Compacted, Progress, Retained, compacted, retain, sizes, stored_policy
+from wfstore._maintenance import Progress, Retained, compacted, retain, sizes, stored_policy
 from wfstore._maintenance import store_policy as keep_policy
 from wfstore.index import (
     Connection,
@@ -32,6 +32,7 @@ from wfstore.index import (
     shared,
     to_polars,
 )
+from wfstore.index.compaction import Compacted
 from wfstore.index.retention import Policy
 from wfstore.log import LogReader, VerifyReport, resolve_storage, verify
 from wfstore.log.history import HistoryFiles

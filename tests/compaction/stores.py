@@ -154,7 +154,7 @@ def difference(name: str, found: pa.Table, wanted: pa.Table) -> str:
     if found.num_rows == wanted.num_rows:
         pairs = zip(found.to_pylist(), wanted.to_pylist(), strict=True)
         cells = [
-            (row["seq"] if "seq" in row else row, name, row[name], other[name])
+            (row.get("seq", row), name, row[name], other[name])
             for row, other in pairs
             for name in row
             if row[name] != other[name]

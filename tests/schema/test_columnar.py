@@ -45,7 +45,7 @@ _WIDE = st.builds(
     st.none() | st.builds(lambda size: b"y" * size, _LONG) | st.just(_HEADER * 5) | st.just(_HEADER + b"\xc0" * 30),
     st.none() | st.text(max_size=3),
 )
-_MANY = st.lists(EVENTS | _WIDE, min_size=1, max_size=30)
+_MANY = st.lists(EVENTS | _WIDE, min_size=1, max_size=20)
 
 
 def _block(events: list[Event], columns: tuple[str, ...] = STORED_COLUMNS) -> Block:
@@ -75,7 +75,7 @@ def however_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "_MANY_ROWS", 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(_MANY, st.integers(0, 3), st.integers(0, 3), st.sampled_from([1, 64, 3000, 1 << 20]))
 def test_same_as_row_by_row(events: list[Event], skip: int, drop: int, slice_bytes: int) -> None:
     whole = _block(events)
@@ -90,7 +90,7 @@ def test_same_as_row_by_row(events: list[Event], skip: int, drop: int, slice_byt
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_damaged_bytes_say_what_row_by_row_says_of_them(data: st.DataObject) -> None:
     block = _block(data.draw(_MANY))
     damaged = bytearray(block.data)
@@ -139,7 +139,8 @@ def test_rows_of_any_width(count: int) -> None:
     ("column", "value"),
     [
         ("run", 2**31), ("run", "1"), ("bytes", 2**63), ("partition", -32769), ("ts", 1.5), ("ts", True),
-        ("name", b"x"), ("name", 1), ("payload", "x"), ("attributes", {"a": 1}), ("name", msgpack.ExtType(1, b"x")), ("payload", [1]),
+        ("name", b"x"), ("name", 1), ("payload", "x"), ("attributes", {"a": 1}),
+        ("name", msgpack.ExtType(1, b"x")), ("payload", [1]),
     ],
 )  # fmt: skip
 def test_what_no_version_wrote_is_left_to_row_by_row(column: str, value: Any) -> None:

@@ -61,7 +61,8 @@ class ColdViews:
         return self.files.stale()
 
     def attach(self, connection: Connection) -> None:
-        """Let the views cover the files of the manifest; the tail keeps what came later. In the caller's transaction."""
+        """Let the views cover the files of the manifest; the tail keeps what came later. In the caller's
+        transaction."""
         manifest = self.files.manifest
         fill = folder("fill")
         database.run(connection, fill["trim_tail"].sql, {"next_seq": manifest.next_seq})

@@ -86,7 +86,7 @@ class Index:
         key: str | None = None,
     ) -> Relation:
         """One of our own queries. `order`: column names, a leading minus means descending; NULLs come last. `key`: a
-        column that tells its rows apart and is never NULL; with it, a limit reads whole rows only of those it leaves."""
+        column that tells rows apart and is never NULL; with it, a limit reads whole rows only of those it leaves."""
         statement = _ordered(query.sql, ", ".join(map(_order_term, order)), limit, key)
 
         def answer(cursor: Connection, _: None) -> Relation:

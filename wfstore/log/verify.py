@@ -149,8 +149,8 @@ class _Check:
         try:
             size = os.path.getsize(path)
         except FileNotFoundError:
-            removed = witness.next_seq <= taken_in and any(_key(s.name) > _key(witness.segment) for s in survey.segments)
-            if not removed:
+            later = any(_key(segment.name) > _key(witness.segment) for segment in survey.segments)
+            if not later or witness.next_seq > taken_in:
                 self._problem(path, 0, "the segment is missing, and store.json counts on it")
             return
         if size < witness.sealed_length:

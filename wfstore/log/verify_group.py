@@ -1,4 +1,4 @@
-"""Checks the rows of one group of history files: their order, their ranges, and whether the files agree with each other.
+"""Checks the rows of one group of history files: their order, their ranges, and whether the files agree.
 
 It reads a row group at a time; what it holds are the ids of one group of files.
 """
@@ -170,12 +170,13 @@ class _Ranges:
             found += [value for value in extent.values() if value is not None]
 
     def differences(self, file: HistoryFile, part: Part) -> Iterator[str]:
-        ids, seqs, times = ((min(found), max(found)) if found else (None, None) for found in self._found.values())
+        extents = {name: (min(found), max(found)) if found else None for name, found in self._found.items()}
+        ids, seqs, times = (extents[name] or (None, None) for name in ("workflow_id", "seq", "ts"))
         if ids != (file.min_id, file.max_id):
             yield f"its ids go from {ids[0]!r} to {ids[1]!r}, the manifest says {file.min_id!r} to {file.max_id!r}"
         if times != (file.min_ts, file.max_ts):
             yield "the manifest says other times than those of its events"
-        if seqs[0] is not None and (seqs[0] < part.first_seq or seqs[1] > part.last_seq):
+        if seqs != (None, None) and not part.first_seq <= seqs[0] <= seqs[1] <= part.last_seq:
             yield f"it holds seqs {seqs[0]} to {seqs[1]}, and its part is {part.first_seq} to {part.last_seq}"
 
 

@@ -1,7 +1,7 @@
 """Files of pickled values under ``<storage>/payloads/<hash[:2]>/<hash>``, named by the sha256 of their content.
 
 A file appears under its name whole and durable, or not at all; it is never changed. What a crash can leave behind is a
-``*.tmp`` beside it, which nobody reads. This module does not unpickle. What may be removed is `wfstore.payloads.collect`.
+``*.tmp`` beside it, which nobody reads. This module does not unpickle. What may go, `wfstore.payloads.collect` knows.
 """
 
 from __future__ import annotations

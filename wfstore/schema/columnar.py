@@ -157,7 +157,7 @@ class _Decoder:
     def _wide(self, at: Ints, type_: np.dtype[np.signedinteger | np.unsignedinteger]) -> npt.NDArray[np.integer]:
         anywhere = np.ndarray((len(self._data) - type_.itemsize + 1,), type_, self._data, strides=(1,))
         found = anywhere[at]
-        if type_ == np.uint64 and found.max() >= 2**63:
+        if type_.kind == "u" and found.max() >= 2**63:
             raise Declined
         return found
 

@@ -18,7 +18,7 @@ WORKFLOWS, RUNS, TASKS, ATTEMPTS, EDGES = "workflows", "runs", "tasks", "attempt
 ACTOR_CALLS, VIRTUAL_ACTORS = "actor_calls", "virtual_actors"
 
 #: The log's columns without what pack files hold. lag_us: ts - ts_source, instead of `ts_source`; hash_left_out: `hash`
-#: stood in the row, of a value that is no file. It can be had from the value itself, and would weigh more than all else.
+#: stood in the row, of a value that is no file. It can be had from the value, and would weigh more than all else.
 EVENTS_SCHEMA = pa.schema(
     [field for field in EVENT_SCHEMA if field.name not in ("payload", "ts_source")]
     + [pa.field("lag_us", pa.int64()), pa.field("hash_left_out", pa.bool_())]

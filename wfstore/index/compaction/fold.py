@@ -1,4 +1,4 @@
-"""Works out the facts about some workflows, by the same SQL that the views are made of, once instead of at each query."""
+"""Works out the facts about some workflows by the SQL that the views are made of, once instead of at each query."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes the Parquet files of one part, or of one range of its ids. They lie in a work folder until they are published."""
+"""Writes the Parquet files of one range of ids of a part. They lie in a work folder until they are published."""
 
 from __future__ import annotations
 

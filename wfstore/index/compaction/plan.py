@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 
@@ -75,4 +76,4 @@ def groups(ranges: int, events: int) -> list[tuple[int, int]]:
     """From and up to which range the files of each group go."""
     count = max(1, min(MAX_GROUPS, ranges, math.ceil(events / _GROUP_EVENTS)))
     edges = [ranges * number // count for number in range(count + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(itertools.pairwise(edges))

@@ -57,7 +57,7 @@ class Rewriter:
 
 
 def meets(file: HistoryFile, low: str | None, high: str | None) -> bool:
-    """Whether rows of the ids from `low` to below `high` may be in the file; those about no workflow come where low is None."""
+    """Whether rows of the ids from `low` to below `high` may be in the file; rows about none come where low is None."""
     if file.min_id is None or file.max_id is None:
         return low is None
     if low is None and file.kind in _SCHEMAS:

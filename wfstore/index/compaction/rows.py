@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,11 +27,11 @@ def sort_rows(table: pa.Table) -> pa.Table:
 
 
 def split(table: pa.Table, bounds: Sequence[str]) -> list[pa.Table]:
-    """Sorted rows in len(bounds) + 1 ranges: ids below bounds[0] (and rows about none), from there below bounds[1]..."""
+    """Sorted rows in len(bounds) + 1 ranges: ids below bounds[0] (and rows about none), then below bounds[1], ..."""
     ids = table.column("workflow_id").combine_chunks()
     cuts = [bisect.bisect_left(ids, bound, key=lambda cell: cell.as_py() or "") for bound in bounds]
     edges = [0, *cuts, table.num_rows]
-    return [table.slice(start, end - start) for start, end in zip(edges, edges[1:], strict=False)]
+    return [table.slice(start, end - start) for start, end in itertools.pairwise(edges)]
 
 
 def without_deleted(table: pa.Table) -> pa.Table:

@@ -4,6 +4,7 @@ what compactions that were killed left behind. Everything stays for its time of 
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import time
@@ -50,7 +51,7 @@ def sweep(storage: str, grace_s: float) -> Swept:
 def _sweep_history(storage: str, blobs: Blobs, now: int, grace_us: int) -> tuple[int, int]:
     found = manifests(blobs)
     # A manifest counts until the next one is there, and a reader that took it up then may need it for the grace.
-    kept = [entry for entry, later in zip(found, found[1:], strict=False) if later[1].modified_us > now - grace_us]
+    kept = [entry for entry, later in itertools.pairwise(found) if later[1].modified_us > now - grace_us]
     kept += found[-1:]
     named: set[str] = set()
     for number, _ in kept:

@@ -4,6 +4,7 @@ where there is much to do, in one of its own: `python -m wfstore.index.compactio
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -53,7 +54,7 @@ def sort_run(storage: str, first_seq: int, last_seq: int, bounds: Sequence[str],
         for part in split(rows, bounds):
             batches = part.combine_chunks().to_batches()
             writer.write_batch(batches[0] if batches else pa.RecordBatch.from_pylist([], schema=rows.schema))
-    return rows.num_rows
+    return int(rows.num_rows)
 
 
 def fold_runs(
@@ -120,7 +121,7 @@ def rewrite(
     history = _history(storage)
     rewriter = Rewriter(inputs, history.checked, dead, no_payloads)
     output = to.output()
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in itertools.pairwise(bounds):
         for kind, rows in rewriter.rows(low, high, to.last_seq):
             output.write(kind, rows)
     return [asdict(file) for file in output.close()]
@@ -149,7 +150,7 @@ def run(name: str, arguments: dict[str, Any]) -> Any:
 
 
 def main() -> None:
-    """Take units of work as JSON lines from standard input, and answer each with a line: what came of it, or why not."""
+    """Take units of work as JSON lines from standard input; answer each with a line: what came of it, or why not."""
     _quiet()
     pa.set_cpu_count(1)
     for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""Processes that do units of work side by side. They are started when there is enough to do, and end with their user."""
+"""Processes that do units of work side by side. They start when there is enough to do, and end with their user."""
 
 from __future__ import annotations
 
