@@ -9,14 +9,16 @@ from types import TracebackType
 
 from wfstore._version import __version__
 from wfstore.errors import StorageError, StorageNotFoundError
-from wfstore.log import Cursor, LogReader, lease_alive, now_us, open_writer, read_lease, resolve_storage
+from wfstore.index import Index
+from wfstore.index.catalog import folder
+from wfstore.log import LogReader, lease_alive, now_us, open_writer, read_lease, resolve_storage
+from wfstore.log.history import HistoryFiles
 from wfstore.model import events as ev
 from wfstore.model.events import Event
 from wfstore.model.wire import dumps
 from wfstore.schema.rows import Rows, join, pack
 
 _COMMIT_BYTES = 8 << 20
-_WORKFLOW_COLUMNS = ("seq", "type", "workflow_id", "run")
 
 
 class Existing:
@@ -27,23 +29,19 @@ class Existing:
         self.ids: set[str] = set()
         self.runs: dict[str, int] = {}
         self._storage = storage
-        self._cursor = Cursor()
+        self._index: Index | None = None
         self.refresh()
 
     def refresh(self) -> None:
         """Take in what was written since."""
-        try:
-            reader = LogReader(self._storage)
-        except StorageNotFoundError:
-            return
-        for event in reader.events(self._cursor, columns=_WORKFLOW_COLUMNS):
-            self._cursor = Cursor(next_seq=(event.seq or 0) + 1)
-            workflow_id = event.workflow_id or ""
-            if event.type == ev.WORKFLOW_SUBMITTED:
-                self.ids.add(workflow_id)
-            elif event.type == ev.WORKFLOW_DELETED:
-                self.ids.discard(workflow_id)
-                self.runs[workflow_id] = event.run or 0
+        if self._index is None:
+            try:
+                self._index = Index(LogReader(self._storage), history=HistoryFiles(self._storage))
+            except StorageNotFoundError:
+                return
+        queries = folder("store")
+        self.ids = {row[0] for row in self._index.run(queries["workflow_ids"], {}).fetchall()}
+        self.runs = dict(self._index.run(queries["deleted_runs"], {}).fetchall())
 
 
 def check_free(storage: str) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
+from wfstore.errors import DamageError, StorageError
 from wfstore.index import database
 from wfstore.index.catalog import folder
 from wfstore.index.database import Connection
@@ -36,11 +40,21 @@ def kinds_read(query: str) -> set[str]:
 
 
 class ColdViews:
-    """The history files behind one database's views."""
+    """The history files behind one database's views.
+
+    Whoever refreshes it asks `check` before each statement, so that a file that is damaged or gone is in nobody's way
+    who does not need it. What is attached without that has to be whole.
+    """
 
     def __init__(self, files: HistoryFiles) -> None:
         self.files = files
         self._shape: tuple[bool, ...] | None = None
+        self._refreshed = False
+        # Whether the views are what `attach` and `settle` make of them; not so after one that failed.
+        self._settled = True
+        # Kinds whose files the views leave out, and why.
+        self._broken: dict[str, DamageError] = {}
+        self._seen = threading.local()
 
     @property
     def next_seq(self) -> int:
@@ -53,51 +67,85 @@ class ColdViews:
         return sum(part.events for part in self.files.manifest.parts)
 
     def refresh(self) -> bool:
-        """Look for a newer manifest; whether there is one, so that `attach` is due."""
-        return self.files.refresh()
+        """Look for a newer manifest; whether `attach` is due. Raises DamageError, StorageVersionError, StorageError."""
+        self._refreshed = True
+        try:
+            news = self.files.refresh()
+        except StorageError:
+            self._seen.number = self.files.newest()
+            raise
+        self._seen.number = self.files.manifest.number
+        return news or not self._settled or bool(self._broken)
 
     def newer(self) -> bool:
-        """Whether there is a manifest that `refresh` has not seen yet."""
-        return self.files.stale()
+        """Whether there is a manifest that `refresh` had not seen when this thread last called it."""
+        return self.files.newest() != getattr(self._seen, "number", 0)
 
     def attach(self, connection: Connection) -> None:
         """Let the views cover the files of the manifest; the tail keeps what came later. In the caller's
         transaction."""
-        manifest = self.files.manifest
+        self._settled = False
         fill = folder("fill")
-        database.run(connection, fill["trim_tail"].sql, {"next_seq": manifest.next_seq})
+        database.run(connection, fill["trim_tail"].sql, {"next_seq": self.files.manifest.next_seq})
         for name in ("forget_touched", "forget_recalled", "forget_hidden", "touched_again"):
             database.run(connection, fill[name].sql)
-        superseded = [file for file in manifest.of(SUPERSEDED) if file.rows]
-        if superseded:
-            database.run(connection, fill["hidden_superseded"].sql, {"paths": self.files.checked(superseded)})
+        self._broken = {}
+        if superseded := self._files_of(SUPERSEDED):
+            with self._leaving_out(*VIEW_KINDS):
+                database.run(connection, fill["hidden_superseded"].sql, {"paths": self.files.checked(superseded)})
         self._shape = None
         self.settle(connection)
 
     def settle(self, connection: Connection) -> None:
         """After the tail has changed: fetch the rows of workflows that went on since they were taken into history
         files, and let the views be no more than they have to."""
+        self._settled = False
         if self.files.manifest.number:
-            self._recall(connection)
+            with self._leaving_out(*VIEW_KINDS):
+                self._recall(connection)
         shape = connection.execute(folder("store")["shape"].sql).fetchone()
         if shape != self._shape and shape is not None:
-            manifest = self.files.manifest
-            kept = {kind: [file for file in manifest.of(kind) if file.rows] for kind in (*VIEW_KINDS, EVENTS)}
-            paths = {kind: [self.files.path(file) for file in files] for kind, files in kept.items()}
+            paths = {kind: self._paths(kind) for kind in (*VIEW_KINDS, EVENTS)}
             database.attach(connection, paths, hot=shape[0], hidden=shape[1])
             self._shape = shape
+        self._settled = True
 
     def check(self, kinds: Iterable[str]) -> None:
         """No statement may run over files of these kinds before this has returned. Raises DamageError."""
         for kind in kinds:
-            self.files.checked(file for file in self.files.manifest.of(kind) if file.rows)
+            if (error := self._broken.get(kind)) is not None:
+                raise error
+            self.files.checked(self._files_of(kind))
+
+    def _files_of(self, kind: str) -> list[HistoryFile]:
+        return [file for file in self.files.manifest.of(kind) if file.rows]
+
+    @contextmanager
+    def _leaving_out(self, *kinds: str) -> Iterator[None]:
+        """Where damage is in the way, statements that need these kinds will be told, and no others."""
+        try:
+            yield
+        except DamageError as error:
+            if not self._refreshed:
+                raise
+            self._broken.update(dict.fromkeys(kinds, error))
+
+    def _paths(self, kind: str) -> list[str]:
+        """The smallest file first: DuckDB takes a view's columns out of that one before anybody asks for rows. All have
+        to be there."""
+        files = sorted(self._files_of(kind), key=lambda file: file.bytes)
+        with self._leaving_out(kind):
+            self.files.checked([*files[:1], *(file for file in files if not os.path.exists(self.files.path(file)))])
+        return [] if kind in self._broken else [self.files.path(file) for file in files]
 
     def _recall(self, connection: Connection) -> None:
         rows = connection.execute(folder("store")["to_recall"].sql).fetchall()
         ids = sorted(workflow_id for (workflow_id,) in rows)
+        found = []
         for start in range(0, len(ids), _IDS):
             some = ids[start : start + _IDS]
-            paths = self.files.checked(self._holding(EVENTS, some))
+            found.append((some, self.files.checked(self._holding(EVENTS, some))))
+        for some, paths in found:
             if paths:
                 database.run(connection, folder("fill")["recalled"].sql, {"paths": paths, "ids": some})
         database.run(connection, folder("fill")["hidden_touched"].sql)

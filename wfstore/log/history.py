@@ -40,7 +40,11 @@ class HistoryFiles:
 
     def stale(self) -> bool:
         """Whether there is a newer manifest than the one here."""
-        return newest_number(self._blobs) != self.manifest.number
+        return self.newest() != self.manifest.number
+
+    def newest(self) -> int:
+        """Number of the newest manifest there is, whether or not it can be read."""
+        return newest_number(self._blobs)
 
     def path(self, file: HistoryFile) -> str:
         """Where it lies on this machine, unchecked. Downloads nothing that lies here already."""

@@ -176,7 +176,7 @@ class _Ranges:
             yield f"its ids go from {ids[0]!r} to {ids[1]!r}, the manifest says {file.min_id!r} to {file.max_id!r}"
         if times != (file.min_ts, file.max_ts):
             yield "the manifest says other times than those of its events"
-        if seqs != (None, None) and not part.first_seq <= seqs[0] <= seqs[1] <= part.last_seq:
+        if any(not part.first_seq <= seq <= part.last_seq for seq in self._found["seq"]):
             yield f"it holds seqs {seqs[0]} to {seqs[1]}, and its part is {part.first_seq} to {part.last_seq}"
 
 

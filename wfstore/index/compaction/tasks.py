@@ -10,10 +10,11 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wfstore.errors import StorageError
 from wfstore.index.compaction.fold import Folder
@@ -88,9 +89,9 @@ def _fold(storage: str, ranges: Iterable[pa.Table], target: Target, threads: int
         if not rows.num_rows:
             continue
         events, packs = parted(rows)
-        ids = [name for name in (rows["workflow_id"][0].as_py(), rows["workflow_id"][-1].as_py()) if name is not None]
-        near = [file for file in older if ids and file.may_hold_between(ids[0], ids[-1])]
-        for kind, facts in folder.facts(for_folds(events), target.last_seq, lambda near=near: history.checked(near)):
+        ids = pc.min_max(rows["workflow_id"]).as_py()
+        near = [file for file in older if ids["min"] is not None and file.may_hold_between(ids["min"], ids["max"])]
+        for kind, facts in folder.facts(for_folds(events), target.last_seq, partial(history.checked, near)):
             output.write(kind, facts)
         kept = without_deleted(events)
         output.write(EVENTS, kept)
@@ -99,8 +100,6 @@ def _fold(storage: str, ranges: Iterable[pa.Table], target: Target, threads: int
 
 
 def _of_kept(packs: pa.Table, kept: pa.Table) -> pa.Table:
-    import pyarrow.compute as pc
-
     return packs.filter(pc.is_in(packs["seq"], value_set=kept["seq"].combine_chunks()))
 
 
