@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wfstore.errors import StorageError
-from wfstore.log import Cursor, LogReader
+from wfstore.log import Cursor, Reader
 from wfstore.log.follow import end_of, follow, undisturbed
 from wfstore.schema.views import VIEWS
 
@@ -98,7 +98,7 @@ class Follower(Iterator[FollowedEvent]):
     behind once it is closed or dropped.
     """
 
-    def __init__(self, reader: LogReader, workflow_id: str | None = None, since: str | int | None = None) -> None:
+    def __init__(self, reader: Reader, workflow_id: str | None = None, since: str | int | None = None) -> None:
         """As `Store.follow`. Where it begins is settled here, not at the first event taken."""
         self._stop = threading.Event()
         start = _place(reader, since)
@@ -153,7 +153,7 @@ def _chosen(table: pa.Table, workflow_id: str | None) -> Iterator[dict[str, Any]
         yield from batch.to_pylist()
 
 
-def _place(reader: LogReader, since: str | int | None) -> Cursor:
+def _place(reader: Reader, since: str | int | None) -> Cursor:
     """Raises ValueError for what no event gave; StorageError where it was not an event of this log."""
     if since is None or since == START:
         return Cursor()
@@ -176,7 +176,7 @@ def _place(reader: LogReader, since: str | int | None) -> Cursor:
     return Cursor.after(seq)
 
 
-def _behind_seq(reader: LogReader, seq: int) -> Cursor:
+def _behind_seq(reader: Reader, seq: int) -> Cursor:
     if seq < 0:
         raise ValueError(f"a seq is 0 (before the first event) or more, not {seq}")
     if seq and _identity(reader, seq) is None:
@@ -186,7 +186,7 @@ def _behind_seq(reader: LogReader, seq: int) -> Cursor:
     return Cursor.after(seq)
 
 
-def _identity(reader: LogReader, seq: int) -> str | None:
+def _identity(reader: Reader, seq: int) -> str | None:
     """What tells the event from any other that may have had its seq; also lets the reader find its place quickly."""
     if seq < 1:
         return None
@@ -196,7 +196,7 @@ def _identity(reader: LogReader, seq: int) -> str | None:
     return _cursor_text(*(rows.column(name)[0].as_py() for name in ("seq", "epoch", "ts")))
 
 
-def _text_before(reader: LogReader, cursor: Cursor) -> str:
+def _text_before(reader: Reader, cursor: Cursor) -> str:
     return _identity(reader, cursor.next_seq - 1) or START
 
 

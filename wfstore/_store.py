@@ -17,7 +17,7 @@ from wfstore import errors
 from wfstore._follow import Follower
 from wfstore._history import History
 from wfstore.index import Connection, Index, LiveSource, Params, Relation, catalog, filters, reports, to_polars
-from wfstore.log import LogReader, VerifyReport, resolve_storage, verify
+from wfstore.log import VerifyReport, open_reader, resolve_storage, sizes, verify
 from wfstore.model.events import EVENT_TYPES
 from wfstore.model.statuses import ATTEMPT_STATUSES, CANCELED, FAILED, TASK_STATUSES, WORKFLOW_STATUSES
 from wfstore.schema.views import VIEWS
@@ -30,7 +30,7 @@ _EVENT_STATUSES = tuple(dict.fromkeys((*WORKFLOW_STATUSES, *TASK_STATUSES, *ATTE
 
 
 def open(storage: Storage = None, *, live: bool | None = None) -> Store:
-    """Open a store for reading: a path, `file://` URI, or as the environment says.
+    """Open a store for reading: a path, a `file://`, `s3://`, `gs://` or `az://` URI, or as the environment says.
 
     live: True joins the running manager, so that `live_workflows` and `live_tasks` have rows; None does so when this
     process is connected to it already; False never. Raises StorageNotFoundError, StorageVersionError, StorageError.
@@ -54,7 +54,7 @@ class Store:
     def __init__(self, storage: Storage = None, *, live: bool | None = None) -> None:
         """As `wfstore.open`."""
         self.storage = resolve_storage(storage)
-        self._reader = LogReader(self.storage)
+        self._reader = open_reader(self.storage)
         self._index = Index(self._reader, _live_source(self.storage, live))
 
     def history(self, workflow_id: str) -> History:
@@ -232,10 +232,10 @@ class Store:
         """events, workflows, tasks; files, log_bytes, payload_bytes, other_bytes, bytes_per_event (of the log, None
         without events); oldest and newest event (UTC)."""
         row = to_polars(self._index.run(catalog.folder("store")["stats"], {})).row(0, named=True)
-        sizes = _sizes(self.storage)
-        per_event = sizes["log_bytes"] / row["events"] if row["events"] else None
+        taken = sizes(self.storage)
+        per_event = taken["log_bytes"] / row["events"] if row["events"] else None
         counts = {name: row[name] for name in ("events", "workflows", "tasks")}
-        return {**counts, **sizes, "bytes_per_event": per_event, "oldest": row["oldest"], "newest": row["newest"]}
+        return {**counts, **taken, "bytes_per_event": per_event, "oldest": row["oldest"], "newest": row["newest"]}
 
     def __repr__(self) -> str:
         return f"<Store {self.storage!r}>"
@@ -250,20 +250,6 @@ def _no_output(workflow_id: str, task_id: str | None, row: Mapping[str, Any]) ->
         reason = f": {row['error_type']}: {row['error_message']}" if row["error_type"] else ""
         raise errors.WorkflowExecutionError(workflow_id, f"{what} failed and has no output{reason}")
     raise errors.WorkflowError(workflow_id, f"{what} has no output yet: it is {status}.")
-
-
-def _sizes(storage: str) -> dict[str, int]:
-    sizes = {"files": 0, "log_bytes": 0, "payload_bytes": 0, "other_bytes": 0}
-    kinds = {"log": "log_bytes", "payloads": "payload_bytes"}
-    for folder, _, names in os.walk(storage):
-        kind = kinds.get(os.path.relpath(folder, storage).split(os.sep)[0], "other_bytes")
-        for name in names:
-            try:
-                sizes[kind] += os.stat(os.path.join(folder, name)).st_size
-            except FileNotFoundError:
-                continue  # a temporary file that has got its name since
-            sizes["files"] += 1
-    return sizes
 
 
 def _live_source(storage: str, live: bool | None) -> LiveSource | None:

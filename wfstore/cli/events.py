@@ -16,7 +16,7 @@ from wfstore.model import events as ev
 
 if TYPE_CHECKING:
     from wfstore._follow import FollowedEvent
-    from wfstore.log import LogReader
+    from wfstore.log import Reader
 
 #: Event types -> whether the workflow has something to say after them.
 _GOES_ON = {
@@ -51,11 +51,11 @@ def tail(
     With -f it goes on until Ctrl-C. With -f ID it waits for a workflow that is yet to come, and is done when it has
     succeeded, failed, or was canceled or deleted; a virtual actor only when it was canceled or deleted.
     """
-    from wfstore.log import LogReader, resolve_storage
+    from wfstore.log import open_reader, resolve_storage
 
     if forever and not (follow and workflow_id):
         raise typer.BadParameter("--forever goes with -f and an ID")
-    reader = LogReader(resolve_storage(storage))
+    reader = open_reader(resolve_storage(storage))
     written = _json_line if as_json else _text_line
     if workflow_id is None:
         _all(reader, count, follow, written)
@@ -65,7 +65,7 @@ def tail(
         _print(_last(_known(reader, workflow_id), count), written)
 
 
-def _all(reader: LogReader, count: int, follow: bool, written: _Written) -> None:
+def _all(reader: Reader, count: int, follow: bool, written: _Written) -> None:
     from wfstore._follow import Follower
     from wfstore.log.follow import end_of
 
@@ -76,7 +76,7 @@ def _all(reader: LogReader, count: int, follow: bool, written: _Written) -> None
             _print(events, written, at_once=True)
 
 
-def _follow_one(reader: LogReader, workflow_id: str, count: int, forever: bool, written: _Written) -> None:
+def _follow_one(reader: Reader, workflow_id: str, count: int, forever: bool, written: _Written) -> None:
     from wfstore._follow import Follower
     from wfstore.log.follow import end_of
 
@@ -116,7 +116,7 @@ class _Life:
             self.ended = not _GOES_ON[event.type] and (not self._actor or event.type in _ENDS_OF_ACTOR)
 
 
-def _past(reader: LogReader, workflow_id: str) -> list[FollowedEvent]:
+def _past(reader: Reader, workflow_id: str) -> list[FollowedEvent]:
     """What there is about one workflow, found by the index, not by reading on."""
     import wfstore
     from wfstore._follow import FollowedEvent
@@ -125,7 +125,7 @@ def _past(reader: LogReader, workflow_id: str) -> list[FollowedEvent]:
     return [FollowedEvent(row) for row in frame.iter_rows(named=True)]
 
 
-def _known(reader: LogReader, workflow_id: str) -> list[FollowedEvent]:
+def _known(reader: Reader, workflow_id: str) -> list[FollowedEvent]:
     found = _past(reader, workflow_id)
     if not found:
         raise WorkflowNotFoundError(workflow_id)
@@ -136,7 +136,7 @@ def _last(events: list[FollowedEvent], count: int) -> list[FollowedEvent]:
     return events[max(0, len(events) - count) :]
 
 
-def _between(reader: LogReader, after: int, last: int) -> Iterator[FollowedEvent]:
+def _between(reader: Reader, after: int, last: int) -> Iterator[FollowedEvent]:
     """The events behind `after`, up to `last`, which must be there."""
     from wfstore._follow import Follower
 

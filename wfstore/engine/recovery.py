@@ -12,7 +12,7 @@ from itertools import islice
 import pyarrow.compute as pc
 
 from wfstore.errors import WorkflowQueueFullError
-from wfstore.log import LogReader, LogWriter, now_us, open_writer
+from wfstore.log import Reader, Writer, now_us, open_reader, open_writer
 from wfstore.model import events as ev
 from wfstore.model.apply import apply, replay
 from wfstore.model.commands import Interrupt, Resume
@@ -35,7 +35,7 @@ _ENDS = frozenset({ev.WORKFLOW_SUCCEEDED, ev.WORKFLOW_FAILED, ev.WORKFLOW_CANCEL
 class Memory:
     """Which closed workflows are held whole. The others keep one small summary each."""
 
-    def __init__(self, reader: LogReader) -> None:
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._warm: OrderedDict[str, int] = OrderedDict()
         self._weighed: dict[str, tuple[WorkflowState, int, int]] = {}
@@ -104,7 +104,7 @@ def _weight(tasks: Iterable[TaskState]) -> int:
 class Recovered:
     """The writer of a new epoch, the state it starts from, and the events that resumed what was open, to act on."""
 
-    writer: LogWriter
+    writer: Writer
     state: State
     memory: Memory
     store_id: str
@@ -119,7 +119,7 @@ def recover(storage: str, session: str, introduction: list[Event]) -> Recovered:
     and must not find them interrupted.
     """
     writer = open_writer(storage)
-    reader = LogReader(storage)
+    reader = open_reader(storage)
     memory = Memory(reader)
     state = State()
     with _collector_paused():
@@ -141,7 +141,7 @@ def recover(storage: str, session: str, introduction: list[Event]) -> Recovered:
     return Recovered(writer, state, memory, writer.store_id, resumed)
 
 
-def _replay(reader: LogReader, memory: Memory, state: State) -> None:
+def _replay(reader: Reader, memory: Memory, state: State) -> None:
     for event in reader.events():
         if event.type in _BEGINS and event.workflow_id is not None:
             memory.warm(state, event.workflow_id)

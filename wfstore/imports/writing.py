@@ -9,7 +9,7 @@ from types import TracebackType
 
 from wfstore._version import __version__
 from wfstore.errors import StorageError, StorageNotFoundError
-from wfstore.log import Cursor, LogReader, lease_alive, now_us, open_writer, read_lease, resolve_storage
+from wfstore.log import Cursor, lease_alive, now_us, open_reader, open_writer, read_lease, resolve_storage
 from wfstore.model import events as ev
 from wfstore.model.events import Event
 from wfstore.model.wire import dumps
@@ -33,7 +33,7 @@ class Existing:
     def refresh(self) -> None:
         """Take in what was written since."""
         try:
-            reader = LogReader(self._storage)
+            reader = open_reader(self._storage)
         except StorageNotFoundError:
             return
         for event in reader.events(self._cursor, columns=_WORKFLOW_COLUMNS):
@@ -48,7 +48,7 @@ class Existing:
 
 def check_free(storage: str) -> None:
     """Raises StorageError while a manager holds the store: it is the only writer there may be."""
-    lease = read_lease(storage)
+    lease = read_lease(resolve_storage(storage))
     if lease is not None and lease_alive(lease, now_us()):
         raise StorageError(
             resolve_storage(storage),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from wfstore.log._files import DIRECTORY_MODE, FILE_MODE, datasync, replace_file, sync_directory, translated
+from wfstore.objects import is_uri
 
 
 class Blob(NamedTuple):
@@ -126,4 +127,8 @@ def _blob(entry: os.DirEntry[str]) -> Blob | None:
 
 def open_blobs(storage: str, folder: str) -> Blobs:
     """The files of `folder` (such as "history") of the store at `storage`. Creates nothing."""
+    if is_uri(storage):
+        from wfstore.log.objects.blobs import ObjectBlobs
+
+        return ObjectBlobs(storage, folder)
     return LocalBlobs(storage, folder)
