@@ -6,13 +6,13 @@ A request that is repeated after a lost reply can meet its own success; `create`
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
 from wfstore.errors import OutcomeUnknownError, StorageError
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 UNKNOWN_AFTER_S = 60.0
 _PAUSE_S = 0.2
 _CONCURRENT = 16
+#: S3's word for it.
+_NO_BUCKET = "NoSuchBucket"
 #: Shorter ones are not looked for in texts: they would be found everywhere.
 _SECRET_CHARS = 3
 
@@ -43,8 +45,6 @@ class Bucket:
         self._client = client
         self._prefix = f"{prefix}/" if prefix else ""
         self._secrets = tuple(secrets)
-        self._pool: ThreadPoolExecutor | None = None
-        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Bucket {self.storage!r}>"
@@ -59,7 +59,8 @@ class Bucket:
             try:
                 return bytes(obstore.get(self._client, self._prefix + name).bytes())
             except FileNotFoundError as error:
-                self._refuse_missing_bucket(error)
+                if _NO_BUCKET in str(error):
+                    raise
                 return None
 
     def get_all(self, names: Iterable[str]) -> list[bytes | None]:
@@ -67,7 +68,7 @@ class Bucket:
         names = list(names)
         if len(names) < 2:
             return [self.get(name) for name in names]
-        return list(self._threads().map(self.get, names))
+        return list(_threads().map(self.get, names))
 
     def size(self, name: str) -> int | None:
         """Bytes of the object; None when there is none."""
@@ -96,7 +97,8 @@ class Bucket:
                         name = meta["path"][len(self._prefix) :]
                         yield Entry(name, int(meta["size"]), int(meta["last_modified"].timestamp() * 1_000_000))
             except FileNotFoundError as error:
-                self._refuse_missing_bucket(error)
+                if _NO_BUCKET in str(error):
+                    raise
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -189,12 +191,6 @@ class Bucket:
 
     # -- in common ----------------------------------------------------------------------------------------------------
 
-    def _threads(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(_CONCURRENT, thread_name_prefix="wfstore-get")
-            return self._pool
-
     @contextlib.contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
         """Turns what obstore raises into a StorageError; its cause is left out, as its text may hold secrets."""
@@ -208,17 +204,19 @@ class Bucket:
         except NotSupportedError as error:
             raise StorageError(self.storage, f"{doing}: the storage cannot do that: {self._readable(error)}") from None
         except (BaseError, OSError, ValueError) as error:
+            if _NO_BUCKET in str(error):
+                reason = "there is no such bucket. Create it first: wfstore makes none"
+                raise StorageError(self.storage, reason) from None
             raise StorageError(self.storage, f"{doing} failed: {self._readable(error)}") from None
-
-    def _refuse_missing_bucket(self, error: Exception) -> None:
-        if "NoSuchBucket" in str(error):
-            self._no_bucket()
-
-    def _no_bucket(self) -> NoReturn:
-        raise StorageError(self.storage, "there is no such bucket. Create it first: wfstore makes none")
 
     def _readable(self, error: Exception) -> str:
         return readable(error, self._secrets)
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    """Those of this process that fetch."""
+    return ThreadPoolExecutor(_CONCURRENT, thread_name_prefix="wfstore-get")
 
 
 def readable(error: Exception, secrets: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Stores in memory, each test its own, and a real S3 protocol server in this process for what needs HTTP."""
+"""Stores in memory, each test its own, and an S3 server for what needs HTTP."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import uuid
 from collections.abc import Iterator
 from urllib.parse import quote
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
+from tests.log.objects.proxy import Proxy
+from tests.log.objects.s3_server import KEY, SECRET, running
 from wfstore.log import resolve_storage
-
-KEY, SECRET = "AKIAWFSTORETEST", "a-secret-that-nobody-may-see"
+from wfstore.objects import connect
 
 
 @pytest.fixture
@@ -24,22 +23,23 @@ def memory() -> str:
 @pytest.fixture(scope="package")
 def moto() -> Iterator[str]:
     """Endpoint of an S3 server with the bucket "bucket"."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id=KEY, aws_secret_access_key=SECRET
-    )
-    client.create_bucket(Bucket="bucket")
-    yield endpoint
-    server.stop()
+    with running() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture
 def s3(moto: str) -> str:
     """An empty storage on the S3 server."""
     return s3_uri(moto)
+
+
+@pytest.fixture
+def proxy(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy of the S3 server, without faults at first. What fails is soon known to."""
+    monkeypatch.setattr(connect, "_RETRIES", 2)
+    made = Proxy(moto)
+    yield made
+    made.close()
 
 
 def s3_uri(endpoint: str, bucket: str = "bucket") -> str:

@@ -13,7 +13,7 @@ from wfstore.log._files import no_store
 from wfstore.log.cursor import Cursor
 from wfstore.log.lease import Lease
 from wfstore.log.objects import link
-from wfstore.log.objects.claim import find_tail
+from wfstore.log.objects.claim import find_end
 from wfstore.log.objects.files import read_floor, read_lease, read_witness
 from wfstore.log.objects.link import End, Link, Place
 from wfstore.log.segment import LOG_DIRECTORY
@@ -88,7 +88,7 @@ class ObjectLogReader:
     def end(self) -> Cursor:
         """Behind the last event committed so far. Reads the newest object, no more."""
         witness = read_witness(self._bucket) or Witness("", 0)
-        return _cursor(find_tail(self._bucket, witness).end)
+        return _cursor(find_end(self._bucket, witness))
 
     def _walk(self, cursor: Cursor, max_bytes: int | None = None, last_seq: int = 2**62) -> Iterator[Link]:
         """Verified objects in the order of the chain; the first may begin before the cursor's event."""
