@@ -7,6 +7,7 @@ import os
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from wfstore.errors import StorageError
 from wfstore.objects.bucket import Bucket, readable
@@ -87,7 +88,9 @@ def _client(place: Place) -> ObjectStore:
 
 def _plain_http(options: dict[str, Any]) -> bool:
     endpoint = options.get("endpoint") or next((value for name in _ENDPOINTS if (value := os.environ.get(name))), "")
-    return str(endpoint).startswith("http://") or _is_true(os.environ.get("AWS_ALLOW_HTTP", ""))
+    parts = urlsplit(str(endpoint))
+    # obstore panics at a request to a port that is none; asking for it here raises ValueError.
+    return (parts.scheme == "http" and parts.port != 0) or _is_true(os.environ.get("AWS_ALLOW_HTTP", ""))
 
 
 def _is_true(text: str) -> bool:

@@ -13,7 +13,7 @@ from tests.log.events import plain, plains
 from tests.log.objects.conftest import s3_uri
 from tests.log.objects.proxy import Proxy
 from wfstore.cli.app import run
-from wfstore.log import GroupCommit, open_reader, open_writer, own_lease, read_lease, remove_lease, write_lease
+from wfstore.log import Cursor, GroupCommit, open_reader, open_writer, own_lease, read_lease, remove_lease, write_lease
 from wfstore.log.follow import end_of
 
 
