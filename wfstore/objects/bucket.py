@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 #: A put whose outcome cannot be learnt for so long is given up as unknown.
 UNKNOWN_AFTER_S = 60.0
 _PAUSE_S = 0.2
+_PUTS = 2
 _CONCURRENT = 16
 #: S3's word for it.
 _NO_BUCKET = "NoSuchBucket"
@@ -105,9 +106,17 @@ class Bucket:
     def put(self, name: str, data: bytes) -> None:
         """Put the object, whatever was there."""
         import obstore
+        from obstore.exceptions import GenericError
 
         with self._translated(f"writing {name}"):
-            obstore.put(self._client, self._prefix + name, data)
+            for left in reversed(range(_PUTS)):
+                try:
+                    obstore.put(self._client, self._prefix + name, data)
+                    return
+                except GenericError:
+                    # obstore does not repeat a put that nobody answered; here it does no harm.
+                    if not left:
+                        raise
 
     def upload(self, name: str, path: str) -> None:
         """Put a local file's bytes; a large one goes in parts, and appears as a whole."""

@@ -16,8 +16,10 @@ from wfstore.objects.uri import Place, hidden_of, place_of
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, MemoryStore, ObjectStore, RetryConfig
 
-#: A reply that takes longer is asked for again; so is one that never came. In all a request takes this long at most.
-_TIMEOUT_S, _RETRIES, _RETRY_FOR_S = 60, 5, 60
+#: A storage that is silent for so long has lost the request; it is asked again, so often and for so long.
+_SILENT_S, _RETRIES, _RETRY_FOR_S = 60, 5, 60
+#: The whole of a request, which may carry a large value over a slow line.
+_TIMEOUT_S = 900
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AWS_ENDPOINT_URL_S3")
 #: Environment variables whose values are no one's to see.
 _SECRET_VARIABLES = (
@@ -67,7 +69,11 @@ def _client(place: Place) -> ObjectStore:
         return _memories.setdefault(place.bucket, MemoryStore())
     options: dict[str, Any] = dict(place.options)
     http = _is_true(options.pop("allow_http", "")) or _plain_http(options)
-    client: ClientConfig = {"timeout": timedelta(seconds=_TIMEOUT_S), "allow_http": http}
+    client: ClientConfig = {
+        "timeout": timedelta(seconds=_TIMEOUT_S),
+        "read_timeout": timedelta(seconds=_SILENT_S),
+        "allow_http": http,
+    }
     if "proxy_url" in options:
         client["proxy_url"] = options.pop("proxy_url")
     retry: RetryConfig = {

@@ -26,10 +26,10 @@ _CLAIM_FOR_S = 60.0
 def open_writer(storage: str, *, clock: Callable[[], int] = now_us) -> ObjectLogWriter:
     """As the local `open_writer`. Raises StorageError also when the storage does not honour put-if-absent."""
     bucket = bucket_of(storage)
-    read_witness(bucket)
+    known = read_witness(bucket)
     prove_put_if_absent(bucket)
     created_at = clock()
-    witness = ensure_witness(bucket, created_at, None if read_witness(bucket) else _id_in_log(bucket))
+    witness = known or ensure_witness(bucket, created_at, _id_in_log(bucket))
     end = find_end(bucket, witness)
     failpoints.hit(failpoints.CLAIM_SCANNED)
     header, end, data, name = _claim(bucket, witness.store_id, created_at, end)
