@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 #: What happens to a request: forwarded and answered; done, with the reply lost; refused before it was done; forwarded
 #: without its condition, as servers do that do not know it.
 PASS, LOSE_REPLY, FAIL, FORGET_CONDITION = "pass", "lose reply", "fail", "forget condition"
+#: Kept on its way until `Proxy.release` is set, and forwarded then, whether somebody still waits for the reply or not.
+HOLD = "hold"
 Fault = Callable[[str, str], str]
 
 
@@ -23,7 +25,8 @@ class Proxy:
         self.target = urlsplit(target).netloc
         self.fault: Fault = lambda method, path: PASS
         self.requests: Counter[str] = Counter()
-        self.paths: list[tuple[str, str]] = []
+        self.release = threading.Event()
+        self.late: list[int] = []
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -35,11 +38,12 @@ class Proxy:
             def handle_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 proxy.requests[self.command] += 1
-                proxy.paths.append((self.command, self.path))
                 fate = proxy.fault(self.command, urlsplit(self.path).path)
                 if fate == FAIL:
                     self.close_connection = True
                     return
+                if fate == HOLD:
+                    proxy.release.wait(30)
                 headers = {
                     name: value
                     for name, value in self.headers.items()
@@ -50,7 +54,9 @@ class Proxy:
                 reply = behind.getresponse()
                 data = reply.read()
                 behind.close()
-                if fate == LOSE_REPLY:
+                if fate == HOLD:
+                    proxy.late.append(reply.status)
+                if fate in (LOSE_REPLY, HOLD):
                     self.close_connection = True
                     return
                 self.send_response_only(reply.status)
@@ -64,7 +70,11 @@ class Proxy:
 
             do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, request: object, client_address: object) -> None:
+                return  # clients are killed, and break connections off
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.log.events import plain, plains
 from tests.log.objects.conftest import KEY, SECRET, s3_uri
-from tests.log.objects.proxy import FAIL, FORGET_CONDITION, LOSE_REPLY, PASS, Proxy, first
+from tests.log.objects.proxy import FAIL, FORGET_CONDITION, HOLD, LOSE_REPLY, PASS, Proxy, first
 from wfstore.errors import FencedError, OutcomeUnknownError, StorageError
 from wfstore.log import open_reader, open_writer, resolve_storage, verify
-from wfstore.objects import bucket, bucket_of
+from wfstore.objects import bucket, bucket_of, connect
 
 
 def tasks(storage: str) -> list[str | None]:
@@ -96,6 +98,28 @@ def test_an_outcome_that_cannot_be_learnt_ends_the_writer(
     following = open_writer(storage)
     assert following.append([plain(3)])[0] == (3 if fate == LOSE_REPLY else 2)
     assert tasks(storage) == (["t0", "t1", "t3"] if fate == LOSE_REPLY else ["t0", "t3"])
+    assert verify(storage).ok
+
+
+def test_a_put_that_lands_when_everybody_has_given_it_up(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network keeps a commit for a while. By then another manager has the place, and the commit is refused."""
+    monkeypatch.setattr(connect, "_SILENT_S", 0.3)
+    monkeypatch.setattr(bucket, "UNKNOWN_AFTER_S", 0.0)
+    storage = s3_uri(proxy.url)
+    writer = open_writer(storage)
+    writer.append([plain(0)])
+    proxy.fault = lambda method, path: HOLD if method == "PUT" and "/log/" in path else PASS
+    with pytest.raises(OutcomeUnknownError):
+        writer.append([plain(1)])
+    proxy.fault = lambda method, path: PASS
+    following = open_writer(storage)
+    proxy.release.set()
+    deadline = time.monotonic() + 10
+    while not proxy.late and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert proxy.late and set(proxy.late) == {412}
+    following.append([plain(2)])
+    assert tasks(storage) == ["t0", "t2"]
     assert verify(storage).ok
 
 
