@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wfstore.errors import OutcomeUnknownError, StorageError
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
 #: A put whose outcome cannot be learnt for so long is given up as unknown.
@@ -71,15 +72,21 @@ class Bucket:
             return [self.get(name) for name in names]
         return list(_threads().map(self.get, names))
 
-    def size(self, name: str) -> int | None:
-        """Bytes of the object; None when there is none."""
+    def find(self, name: str) -> Entry | None:
+        """What there is of that name; None when there is nothing."""
         import obstore
 
         with self._translated(f"looking for {name}"):
             try:
-                return int(obstore.head(self._client, self._prefix + name)["size"])
+                meta = obstore.head(self._client, self._prefix + name)
             except FileNotFoundError:
                 return None
+            return _entry(name, meta)
+
+    def size(self, name: str) -> int | None:
+        """Bytes of the object; None when there is none."""
+        found = self.find(name)
+        return None if found is None else found.bytes
 
     def entries(self, folder: str = "", after: str = "") -> Iterator[Entry]:
         """The objects of a folder (all of them by default) in the order of their names, those behind `after` only.
@@ -95,8 +102,7 @@ class Bucket:
                 for chunk in obstore.list(self._client, prefix or None, offset=offset, chunk_size=1000):
                     # Azure and memory promise no order within a page that was filtered; names do not repeat.
                     for meta in sorted(chunk, key=lambda meta: meta["path"]):
-                        name = meta["path"][len(self._prefix) :]
-                        yield Entry(name, int(meta["size"]), int(meta["last_modified"].timestamp() * 1_000_000))
+                        yield _entry(meta["path"][len(self._prefix) :], meta)
             except FileNotFoundError as error:
                 if _NO_BUCKET in str(error):
                     raise
@@ -220,6 +226,10 @@ class Bucket:
 
     def _readable(self, error: Exception) -> str:
         return readable(error, self._secrets)
+
+
+def _entry(name: str, meta: ObjectMeta) -> Entry:
+    return Entry(name, int(meta["size"]), int(meta["last_modified"].timestamp() * 1_000_000))
 
 
 @functools.cache

@@ -15,6 +15,7 @@ import secrets
 from wfstore.errors import DamageError, PayloadMissingError, StorageError, StorageFullError
 from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef, payload_uri
 from wfstore.objects import bucket_of, is_uri
+from wfstore.payloads import objects
 from wfstore.payloads.pickling import hash_of
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -98,9 +99,7 @@ class PayloadStore:
 
     def _keep(self, name: str, data: bytes) -> None:
         if self._bucket is not None:
-            # An object is there whole or not at all, and whoever puts it again puts the same bytes.
-            if self._bucket.size(self.uri(name)) != len(data):
-                self._bucket.put(self.uri(name), data)
+            objects.keep(self._bucket, self.uri(name), data)
             return
         path = self.path(name)
         try:

@@ -13,8 +13,9 @@ from tests.log.objects.proxy import LOSE_REPLY, Proxy, first
 from wfstore.errors import DamageError, PayloadMissingError
 from wfstore.log import open_writer
 from wfstore.log.blobs import open_blobs
+from wfstore.log.objects.blobs import ObjectBlobs
 from wfstore.objects import bucket_of
-from wfstore.payloads import PayloadStore
+from wfstore.payloads import PayloadStore, objects
 
 
 @pytest.fixture(params=["memory", "s3"])
@@ -89,3 +90,30 @@ def test_payloads(storage: str) -> None:
         store.get(large.hash)
     assert store.put(b"l" * 1_000_000) == large
     assert store.get(large.hash) == b"l" * 1_000_000
+
+
+def test_payloads_that_nothing_refers_to(storage: str) -> None:
+    store, bucket = PayloadStore(storage), bucket_of(storage)
+    kept, gone = store.put_file(b"kept"), store.put_file(b"gone")
+    assert objects.unreferenced(bucket, {kept.hash}) == [], "what was put lately stays"
+    time.sleep(1.1)  # S3 counts seconds
+    assert objects.unreferenced(bucket, {kept.hash}, lately_s=0.0) == [store.uri(gone.hash)]
+    assert objects.remove_unreferenced(bucket, lambda: {kept.hash}, lately_s=0.0) == (1, 4)
+    assert store.exists(kept.hash) and not store.exists(gone.hash)
+    before = bucket.find(store.uri(kept.hash))
+    store.put_file(b"kept")
+    assert bucket.find(store.uri(kept.hash)) == before
+    objects.keep(bucket, store.uri(kept.hash), b"kept", now_s=time.time() + objects.LATELY_S)
+    after = bucket.find(store.uri(kept.hash))
+    assert before and after and after.modified_us > before.modified_us, "what has become old is put again"
+
+
+def test_a_folder_for_work(storage: str, tmp_path: Path) -> None:
+    open_writer(storage).close()
+    blobs = open_blobs(storage, "history")
+    assert isinstance(blobs, ObjectBlobs)
+    folder = Path(blobs.scratch())
+    (folder / "a").write_bytes(b"a")
+    blobs.publish("a", str(folder / "a"))
+    assert Path(blobs.local("a")).read_bytes() == b"a"
+    folder.rmdir()

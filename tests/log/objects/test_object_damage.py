@@ -11,6 +11,7 @@ from tests.log.events import plain, plains
 from wfstore.errors import DamageError, StorageError, StorageNotFoundError, StorageVersionError
 from wfstore.log import Cursor, open_reader, open_writer, verify
 from wfstore.log.objects.link import parse_name
+from wfstore.log.objects.reader import ObjectLogReader
 from wfstore.log.objects.trim import trim
 from wfstore.objects import Bucket, bucket_of
 
@@ -132,3 +133,15 @@ def test_trimmed(bucket: Bucket) -> None:
     assert [event.seq for event in reader.events(Cursor.after(18))] == [19]
     bucket.remove([names(bucket)[-1]])
     assert not verify(bucket.storage).ok or open_writer(bucket.storage).next_seq == 19
+
+
+def test_pieces_for_compaction(bucket: Bucket) -> None:
+    """Every object is final; claims alone are no piece, and trimmed ones leave no hole behind the floor."""
+    reader = ObjectLogReader(bucket.storage)
+    whole = sum(entry.bytes for entry in bucket.entries("log"))
+    (piece,) = reader.sealed(1)
+    assert (piece.first_seq, piece.last_seq) == (1, 18) and 0 < piece.bytes < whole
+    assert [(p.first_seq, p.last_seq) for p in reader.sealed(12)] == [(10, 18)]
+    assert reader.sealed(19) == [] and not reader.unsealed()
+    trim(bucket.storage, 12)
+    assert [(p.first_seq, p.last_seq) for p in ObjectLogReader(bucket.storage).sealed(12)] == [(10, 18)]

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,11 @@ class ObjectBlobs:
         self._sizes.pop(name, None)
         with contextlib.suppress(OSError):
             self._path(name).unlink()
+
+    def scratch(self) -> str:
+        """As `Blobs.scratch`; beside the copies, so that what is published becomes one without being copied."""
+        with translated(self._storage, "making a folder for work"):
+            return tempfile.mkdtemp(prefix=".work-", dir=self._made("x").parent)
 
     def _key(self, name: str) -> str:
         return f"{self._folder}/{name}"

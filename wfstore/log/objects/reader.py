@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import threading
 from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -25,8 +26,17 @@ from wfstore.schema.rows import Block, table_of
 
 #: Fetched at once: at most so many objects, and about so many bytes.
 _BATCH, _BATCH_BYTES = 64, 16 << 20
+_EXTENT_BYTES = 64 << 20
 #: A seq is looked for so many events before itself, then further back.
 _LOOK_BACK = (1_000, 100_000)
+
+
+class Extent(NamedTuple):
+    """A piece of the log: first and last seq in it, and how many bytes it has."""
+
+    first_seq: int
+    last_seq: int
+    bytes: int
 
 
 class ObjectLogReader:
@@ -89,6 +99,34 @@ class ObjectLogReader:
         """Behind the last event committed so far. Reads the newest object, no more."""
         witness = read_witness(self._bucket) or Witness("", 0)
         return _cursor(find_end(self._bucket, witness))
+
+    def sealed(self, next_seq: int) -> list[Extent]:
+        """Pieces of the log, from the object that holds the event `next_seq` on, to which nothing will be added.
+
+        That is every object there is; neighbours are taken together, as the segments of a disk are.
+        """
+        listed = list(self._listed(Cursor(next_seq)))
+        if not listed:
+            return []
+        # Where the last one ends is in none of the names.
+        newest = self._bucket.get(listed[-1][0].name)
+        if newest is None:
+            raise self._gap(listed[-1][0])
+        last = link.read(self.storage, listed[-1][0], newest, None).end.place.first_seq
+        found: list[Extent] = []
+        for (place, size), following in zip(listed, [p.first_seq for p, _ in listed[1:]] + [last], strict=True):
+            if following <= max(place.first_seq, next_seq):
+                continue
+            if found and found[-1].bytes < _EXTENT_BYTES and found[-1].last_seq + 1 == place.first_seq:
+                before = found.pop()
+                found.append(Extent(before.first_seq, following - 1, before.bytes + size))
+            else:
+                found.append(Extent(place.first_seq, following - 1, size))
+        return found
+
+    def unsealed(self) -> bool:
+        """Whether there are events to whose object more may be added: never."""
+        return False
 
     def _walk(self, cursor: Cursor, max_bytes: int | None = None, last_seq: int = 2**62) -> Iterator[Link]:
         """Verified objects in the order of the chain; the first may begin before the cursor's event."""
