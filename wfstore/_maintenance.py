@@ -13,7 +13,7 @@ from wfstore.errors import WorkflowNotFoundError, WorkflowStillActiveError
 from wfstore.index import Index
 from wfstore.index.compaction import Compacted, compact, drop_payloads
 from wfstore.index.retention import Policy, expired, referenced, without_payloads
-from wfstore.log import LogReader, lease_alive, now_us, open_writer, read_lease
+from wfstore.log import lease_alive, now_us, open_reader, open_writer, read_lease, sizes
 from wfstore.log.manifest import history_blobs, publish_manifest, read_manifest
 from wfstore.model import events as ev
 from wfstore.model.events import Event
@@ -47,7 +47,7 @@ def managed(storage: str) -> bool:
 
 def seal(storage: str) -> None:
     """Let everything in the log count as sealed, where nobody writes it. Raises the StorageError family."""
-    if not managed(storage) and LogReader(storage).unsealed():
+    if not managed(storage) and open_reader(storage).unsealed():
         open_writer(storage).close()
 
 
@@ -131,19 +131,3 @@ def _delete_through_manager(storage: str, ids: list[str], progress: Progress) ->
         except (WorkflowNotFoundError, WorkflowStillActiveError):
             continue  # somebody deleted it, or runs it again
         progress("deleting", number, len(ids))
-
-
-def sizes(storage: str) -> dict[str, int]:
-    """files, and bytes by kind: log_bytes, history_bytes, pack_bytes, payload_bytes, other_bytes."""
-    found = {"files": 0, "log_bytes": 0, "history_bytes": 0, "pack_bytes": 0, "payload_bytes": 0, "other_bytes": 0}
-    kinds = {"log": "log_bytes", "payloads": "payload_bytes", "history": "history_bytes"}
-    for folder, _, names in os.walk(storage):
-        kind = kinds.get(os.path.relpath(folder, storage).split(os.sep)[0], "other_bytes")
-        for name in names:
-            try:
-                size = os.stat(os.path.join(folder, name)).st_size
-            except FileNotFoundError:
-                continue  # it has got another name since, or was replaced
-            found["pack_bytes" if kind == "history_bytes" and name.startswith("packs-") else kind] += size
-            found["files"] += 1
-    return found

@@ -17,7 +17,7 @@ import polars as pl
 from wfstore import errors
 from wfstore._follow import Follower
 from wfstore._history import History
-from wfstore._maintenance import Progress, Retained, compacted, retain, sizes, stored_policy
+from wfstore._maintenance import Progress, Retained, compacted, retain, stored_policy
 from wfstore._maintenance import store_policy as keep_policy
 from wfstore.index import (
     Connection,
@@ -34,7 +34,7 @@ from wfstore.index import (
 )
 from wfstore.index.compaction import Compacted
 from wfstore.index.retention import Policy
-from wfstore.log import LogReader, VerifyReport, resolve_storage, verify
+from wfstore.log import VerifyReport, open_reader, resolve_storage, sizes, verify
 from wfstore.log.history import HistoryFiles
 from wfstore.model.events import EVENT_TYPES
 from wfstore.model.statuses import ATTEMPT_STATUSES, CANCELED, FAILED, TASK_STATUSES, WORKFLOW_STATUSES
@@ -50,7 +50,7 @@ _EVENT_STATUSES = tuple(dict.fromkeys((*WORKFLOW_STATUSES, *TASK_STATUSES, *ATTE
 
 
 def open(storage: Storage = None, *, live: bool | None = None) -> Store:
-    """Open a store for reading: a path, `file://` URI, or as the environment says.
+    """Open a store for reading: a path, a `file://`, `s3://`, `gs://` or `az://` URI, or as the environment says.
 
     live: True joins the running manager, so that `live_workflows` and `live_tasks` have rows; None does so when this
     process is connected to it already; False never. Raises StorageNotFoundError, StorageVersionError, StorageError.
@@ -74,7 +74,7 @@ class Store:
     def __init__(self, storage: Storage = None, *, live: bool | None = None) -> None:
         """As `wfstore.open`."""
         self.storage = resolve_storage(storage)
-        self._reader = LogReader(self.storage)
+        self._reader = open_reader(self.storage)
         self._history = HistoryFiles(self.storage)
         self._index = Index(self._reader, _live_source(self.storage, live), self._history)
 

@@ -181,6 +181,8 @@ class StorageError(WfstoreError):
     """The storage cannot be used. ``storage`` is its path or URI, the message says why and what to do."""
 
     def __init__(self, storage: str, message: str) -> None:
+        # As plain text: a URI of an object storage carries its secrets along when it is pickled.
+        storage = str(storage)
         self.storage = storage
         self.message = message
         super().__init__(storage, message)
@@ -205,6 +207,10 @@ class FencedError(StorageError):
     """A newer manager claimed the log: this writer may not write any more. Nothing unacknowledged counts."""
 
 
+class OutcomeUnknownError(StorageError):
+    """An object storage did not say whether it wrote. What was to be committed may or may not be in the log."""
+
+
 class DamageError(StorageError):
     """Bytes of the store are not what was written. ``path`` and ``offset`` (bytes) say where."""
 
@@ -212,7 +218,7 @@ class DamageError(StorageError):
         super().__init__(storage, f"{path} at byte {offset}: {message}")
         self.path = path
         self.offset = offset
-        self.args = (storage, path, offset, message)
+        self.args = (self.storage, path, offset, message)
 
 
 class ManagerLostError(StorageError):

@@ -16,7 +16,7 @@ import ray
 import wfstore
 from wfstore import workflow
 from wfstore.engine import client, host
-from wfstore.log import LogReader, verify
+from wfstore.log import open_reader, verify
 from wfstore.model import events as ev
 from wfstore.model.apply import replay
 from wfstore.model.events import Event
@@ -27,9 +27,9 @@ from wfstore.model.state import State
 class World:
     """One storage and one manager. `use()` makes it the one that `workflow.*` talks to."""
 
-    def __init__(self, folder: Path, **limits: Any) -> None:
+    def __init__(self, folder: Path, storage: str | None = None, **limits: Any) -> None:
         self.folder = folder
-        self.storage = str(folder / "store")
+        self.storage = storage or str(folder / "store")
         self.namespace = f"test-{uuid.uuid4().hex[:12]}"
         self.limits = limits
         self.use()
@@ -61,7 +61,7 @@ class World:
         """The log from its beginning, or those of a type or workflow."""
         return [
             event
-            for event in LogReader(self.storage).events()
+            for event in open_reader(self.storage).events()
             if (type_ is None or event.type == type_) and (workflow_id is None or event.workflow_id == workflow_id)
         ]
 
@@ -119,7 +119,7 @@ class World:
         ray.kill(handle)
         report = verify(self.storage)
         assert report.ok, [str(problem) for problem in report.problems]
-        shutil.rmtree(self.storage)
+        shutil.rmtree(self.storage, ignore_errors="://" in self.storage)
 
 
 #: Of an open workflow or task: the live row counts on until now.

@@ -11,7 +11,7 @@ Storage = Annotated[
     typer.Option(
         "--storage",
         metavar="URI",
-        help="The store: a path or file:// URI. Default: $WFSTORE_STORAGE, else $RAY_WORKFLOW_STORAGE, "
+        help="The store: a path, or a URI (file, s3, gs, az). Default: $WFSTORE_STORAGE, else $RAY_WORKFLOW_STORAGE, "
         "else <tmp>/ray/workflow_data.",
         show_default=False,
     ),

@@ -27,6 +27,7 @@ from wfstore.log import resolve_storage
 from wfstore.model.commands import CallActor, Cancel, Command, Delete, Resume, Submit
 from wfstore.model.define import check_metadata, check_workflow_id
 from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef
+from wfstore.objects import is_uri
 from wfstore.payloads import PayloadStore
 
 #: A task that waits in ``ray.get`` lends its CPU to what it waits for; one that waits at a socket would not.
@@ -48,7 +49,7 @@ class Client:
         facts = host.describe(handle)
         self.storage: str = facts["storage"]
         self.limits: tuple[int | None, int | None] = (facts["max_running_workflows"], facts["max_pending_workflows"])
-        self._sees_storage = (Path(self.storage) / "store.json").exists()
+        self._sees_storage = is_uri(self.storage) or (Path(self.storage) / "store.json").exists()
         self._store = PayloadStore(self.storage)
         self._driver: dict[str, Any] | None = None
         self._log = DriverLog(asking(lambda: self._handle, submitter(), self._channel))

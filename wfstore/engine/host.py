@@ -14,6 +14,7 @@ from wfstore.engine.manager import WorkflowManagementActor
 from wfstore.engine.waiter import NAME as WAITER
 from wfstore.engine.waiter import OutputWaiter
 from wfstore.log import resolve_storage
+from wfstore.objects import is_uri
 
 NAME = "WorkflowManagementActor"
 NAMESPACE = "workflow"
@@ -47,6 +48,8 @@ def start(storage: str | None, namespace: str, max_running: int | None, max_pend
     Raises the StorageError family.
     """
     path = resolve_storage(storage)
+    if path.startswith("memory:"):
+        raise errors.StorageError(path, "what is in the memory of one process, a cluster's others cannot reach")
     context = ray.get_runtime_context()
     runtime_env = dict(context.runtime_env)
     actor = ray.remote(WorkflowManagementActor).options(
@@ -54,8 +57,8 @@ def start(storage: str | None, namespace: str, max_running: int | None, max_pend
         namespace=namespace,
         max_task_retries=0,
         **_FOR_ALL,
-        # Local storage belongs to one node, and the manager with it.
-        scheduling_strategy=NodeAffinitySchedulingStrategy(context.get_node_id(), soft=False),
+        # Local storage belongs to one node, and the manager with it; object storage is reached from any other as well.
+        scheduling_strategy=NodeAffinitySchedulingStrategy(context.get_node_id(), soft=is_uri(path)),
     )
     return actor.remote(path, (NAME, namespace), max_running, max_pending, runtime_env)
 

@@ -1,4 +1,4 @@
-"""Does this node see the storage that the manager writes? On several nodes it must be a shared filesystem."""
+"""Does this node see the storage that the manager writes? On several nodes it must be shared, as object storage is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from wfstore.errors import StorageError
+from wfstore.objects import is_uri
 
 
 @lru_cache(maxsize=64)
@@ -19,7 +20,7 @@ def _store_id_here(storage: str) -> str | None:
 
 def check_storage_visible(storage: str, store_id: str, manager_node: str, node: str) -> None:
     """Raise StorageError unless the store seen under `storage` on this node is the manager's own."""
-    if node == manager_node or _store_id_here(storage) == store_id:
+    if is_uri(storage) or node == manager_node or _store_id_here(storage) == store_id:
         return
     _store_id_here.cache_clear()
     if _store_id_here(storage) == store_id:

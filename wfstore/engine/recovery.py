@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from wfstore.engine.memory import Memory
 from wfstore.errors import StorageError, WorkflowQueueFullError
-from wfstore.log import Cursor, LogReader, LogWriter, now_us, open_writer
+from wfstore.log import Cursor, Reader, Writer, now_us, open_reader, open_writer
 from wfstore.log.archive import Archive
 from wfstore.model import events as ev
 from wfstore.model.apply import REPLAYED, apply, replay
@@ -32,8 +32,8 @@ _MANAGERS = (ev.MANAGER_STARTED, ev.CONFIG_SET)
 class Recovered:
     """The writer of a new epoch, the state it starts from, and the events that resumed what was open, to act on."""
 
-    writer: LogWriter
-    log: LogReader
+    writer: Writer
+    log: Reader
     state: State
     memory: Memory
     store_id: str
@@ -48,7 +48,7 @@ def recover(storage: str, session: str, introduction: list[Event]) -> Recovered:
     and must not find them interrupted.
     """
     writer = open_writer(storage)
-    log = LogReader(storage)
+    log = open_reader(storage)
     archive = Archive(storage, log)
     archive.refresh()
     with _collector_paused():
@@ -70,7 +70,7 @@ def recover(storage: str, session: str, introduction: list[Event]) -> Recovered:
     return Recovered(writer, log, state, memory, writer.store_id, resumed)
 
 
-def restored(storage: str, archive: Archive, log: LogReader) -> tuple[State, Memory]:
+def restored(storage: str, archive: Archive, log: Reader) -> tuple[State, Memory]:
     """The state at the end of the log, and what it has let go of; `archive` was refreshed. Raises the StorageError
     family."""
     while True:
@@ -104,7 +104,7 @@ def _open_ones(archive: Archive, memory: Memory) -> State:
     return state
 
 
-def _replay(log: LogReader, memory: Memory, state: State) -> None:
+def _replay(log: Reader, memory: Memory, state: State) -> None:
     for event in log.events(Cursor(state.seq + 1)):
         apply(state, event)
         if event.type in _ENDS and event.workflow_id in state.workflows:

@@ -11,7 +11,7 @@ from wfstore._version import __version__
 from wfstore.errors import StorageError, StorageNotFoundError
 from wfstore.index import Index
 from wfstore.index.catalog import folder
-from wfstore.log import LogReader, lease_alive, now_us, open_writer, read_lease, resolve_storage
+from wfstore.log import lease_alive, now_us, open_reader, open_writer, read_lease, resolve_storage
 from wfstore.log.history import HistoryFiles
 from wfstore.model import events as ev
 from wfstore.model.events import Event
@@ -36,7 +36,7 @@ class Existing:
         """Take in what was written since."""
         if self._index is None:
             try:
-                self._index = Index(LogReader(self._storage), history=HistoryFiles(self._storage))
+                self._index = Index(open_reader(self._storage), history=HistoryFiles(self._storage))
             except StorageNotFoundError:
                 return
         queries = folder("store")
@@ -46,7 +46,7 @@ class Existing:
 
 def check_free(storage: str) -> None:
     """Raises StorageError while a manager holds the store: it is the only writer there may be."""
-    lease = read_lease(storage)
+    lease = read_lease(resolve_storage(storage))
     if lease is not None and lease_alive(lease, now_us()):
         raise StorageError(
             resolve_storage(storage),

@@ -13,7 +13,7 @@ from wfstore.errors import StorageError
 from wfstore.index import database
 from wfstore.index.catalog import folder
 from wfstore.index.database import translated
-from wfstore.log import Cursor, LogReader
+from wfstore.log import Cursor, Reader, open_reader
 from wfstore.log.history import HistoryFiles
 from wfstore.log.manifest import Part
 from wfstore.schema.codec import conform
@@ -27,7 +27,7 @@ _MEMORY = "400MB"
 class WholeLog:
     """What `LogReader` is for the log alone. For one thread at a time: it remembers where it is in a part."""
 
-    def __init__(self, reader: LogReader, history: HistoryFiles) -> None:
+    def __init__(self, reader: Reader, history: HistoryFiles) -> None:
         self.log, self.storage = reader, reader.storage
         self._history = history
         self._stream: tuple[int, Iterator[pa.Table]] | None = None
@@ -35,7 +35,7 @@ class WholeLog:
     @classmethod
     def at(cls, storage: str) -> WholeLog:
         """That of a store. Raises what `LogReader` raises."""
-        return cls(LogReader(storage), HistoryFiles(storage))
+        return cls(open_reader(storage), HistoryFiles(storage))
 
     @property
     def log_begins(self) -> int:

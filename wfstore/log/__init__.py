@@ -1,17 +1,28 @@
-"""The event log of a store on a local filesystem: the only writer of events, and their readers.
+"""The event log of a store, on a local filesystem or on object storage: the only writer of events, and their readers.
 
-The bytes are described in docs/reference/on-disk-format.md. Compaction and object stores are not here yet.
+The bytes are described in docs/reference/on-disk-format.md.
 """
 
-from wfstore.log.claim import open_writer
 from wfstore.log.cursor import Cursor
 from wfstore.log.group import GroupCommit
-from wfstore.log.lease import Lease, boot_id, lease_alive, own_lease, read_lease, remove_lease, write_lease
+from wfstore.log.lease import Lease, boot_id, lease_alive, own_lease
 from wfstore.log.memory import MemoryLog
+from wfstore.log.places import (
+    Reader,
+    Writer,
+    check_storage,
+    open_reader,
+    open_writer,
+    read_lease,
+    remove_lease,
+    sizes,
+    trim,
+    verify,
+    write_lease,
+)
 from wfstore.log.reader import LogReader
 from wfstore.log.storage import now_us, resolve_storage
-from wfstore.log.verify import Problem, VerifyReport, verify
-from wfstore.log.witness import check_storage
+from wfstore.log.verify import Problem, VerifyReport
 from wfstore.log.writer import LogWriter
 
 __all__ = [
@@ -22,16 +33,21 @@ __all__ = [
     "LogWriter",
     "MemoryLog",
     "Problem",
+    "Reader",
     "VerifyReport",
+    "Writer",
     "boot_id",
     "check_storage",
     "lease_alive",
     "now_us",
+    "open_reader",
     "open_writer",
     "own_lease",
     "read_lease",
     "remove_lease",
     "resolve_storage",
+    "sizes",
+    "trim",
     "verify",
     "write_lease",
 ]

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from wfstore.log import failpoints
 from wfstore.log._files import DIRECTORY_MODE, FILE_MODE, datasync, replace_file, sync_directory, translated
+from wfstore.objects import is_uri
 
 #: How the name of a work directory begins.
 WORK_PREFIX = ".work-"
@@ -146,4 +147,8 @@ def _blob(entry: os.DirEntry[str]) -> Blob | None:
 
 def open_blobs(storage: str, folder: str) -> Blobs:
     """The files of `folder` (such as "history") of the store at `storage`. Creates nothing."""
+    if is_uri(storage):
+        from wfstore.log.objects.blobs import ObjectBlobs
+
+        return ObjectBlobs(storage, folder)
     return LocalBlobs(storage, folder)

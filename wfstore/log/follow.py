@@ -19,9 +19,10 @@ import pyarrow as pa
 
 from wfstore.errors import StorageError
 from wfstore.log.cursor import Cursor
-from wfstore.log.reader import LogReader
+from wfstore.log.places import Reader
 from wfstore.log.segment import log_path
 from wfstore.log.survey import CLAIM_GRACE_S, take_survey
+from wfstore.objects import is_uri
 
 _READ_BYTES = 4 << 20
 #: Changes are gathered for so long: step while they go on, at most debounce.
@@ -123,6 +124,8 @@ def local_polling(stop: threading.Event) -> Polling:
 
 def waiter_for(storage: str, stop: threading.Event) -> Waiter:
     """The one that suits the place where the store lies."""
+    if is_uri(storage):
+        return Polling(stop, 0.25, 2.0)
     if sys.platform != "linux":
         return local_polling(stop)
     if _filesystem(log_path(storage)) in _LOCAL:
@@ -166,8 +169,12 @@ def follow(reader: EventReader, cursor: Cursor, stop: threading.Event) -> Genera
             waiter.close()
 
 
-def end_of(reader: LogReader) -> Cursor:
-    """Behind the last event committed so far. Reads the newest segment, no more."""
+def end_of(reader: Reader) -> Cursor:
+    """Behind the last event committed so far. Reads the newest segment or object, no more."""
+    if is_uri(reader.storage):
+        from wfstore.log.objects.reader import ObjectLogReader
+
+        return ObjectLogReader(reader.storage).end()
 
     def look() -> Cursor:
         segments = take_survey(reader.storage).segments
@@ -182,8 +189,11 @@ def end_of(reader: LogReader) -> Cursor:
 def undisturbed(storage: str, look: Callable[[], _Seen]) -> _Seen:
     """What `look` finds while no manager is between its claim and its header, when nobody can say where the log ends.
 
-    Raises StorageError when one takes longer than a claim may, and what `look` raises.
+    On object storage a claim is one object, and there is no between. Raises StorageError when one takes longer than a
+    claim may, and what `look` raises.
     """
+    if is_uri(storage):
+        return look()
     while True:
         epoch = _settled_epoch(storage)
         seen = look()

@@ -6,12 +6,14 @@ The loop never blocks. Acknowledgements of one commit reach the loop in one call
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from wfstore.errors import StorageError
 from wfstore.model.events import Event
+from wfstore.objects import is_uri
 from wfstore.schema.rows import Rows, join, pack
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 #: A commit takes no further append once it holds so many bytes; the rest is the next commit.
 _COMMIT_BYTES = 8 << 20
+#: On object storage, where each commit is a request that costs money: a commit waits this long for more while several
+#: callers append. One that is alone never waits.
+_GATHER_S = 0.05
 
 
 class Committer(Protocol):
@@ -49,6 +54,7 @@ class GroupCommit:
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._durable_seq = writer.next_seq - 1
         self._closed = False
+        self._gather_s = _GATHER_S if is_uri(writer.storage) else 0.0
         self._thread = threading.Thread(target=self._run, name="wfstore-commit", daemon=True)
         self._thread.start()
 
@@ -87,11 +93,13 @@ class GroupCommit:
 
     def _run(self) -> None:
         queue = self._queue
+        several = False
         while (first := queue.get()) is not None:
             group, size, last = [first], len(first[0].data), False
+            until = time.monotonic() + self._gather_s if several else 0.0
             try:
                 while size < _COMMIT_BYTES:
-                    more = queue.get_nowait()
+                    more = self._next(until)
                     if more is None:
                         last = True
                         break
@@ -99,9 +107,15 @@ class GroupCommit:
                     size += len(more[0].data)
             except Empty:
                 pass
+            several = len(group) > 1
             self._commit(group)
             if last:
                 return
+
+    def _next(self, until: float) -> _Waiting | None:
+        """The next append that is there, or comes before `until`. Raises Empty."""
+        left = until - time.monotonic() if until else 0.0
+        return self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
 
     def _commit(self, group: list[_Waiting]) -> None:
         rows = [waiting[0] for waiting in group]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -163,7 +164,8 @@ def parse_manifest(storage: str, number: int, data: bytes) -> Manifest:
 
 def publish_manifest(blobs: Blobs, manifest: Manifest) -> bool:
     """Durable when this returns. False when somebody else published this number: read again."""
-    values = {"format": FORMAT, **asdict(manifest)}
+    # So that of two writers of the same manifest only one takes it for its own, wherever the store lies.
+    values = {"format": FORMAT, "written": secrets.token_hex(8), **asdict(manifest)}
     body = json.dumps(values, separators=(",", ":")).encode()
     return blobs.create(manifest_name(manifest.number), body + b"\n" + _checksum(body) + b"\n")
 

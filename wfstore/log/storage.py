@@ -1,4 +1,4 @@
-"""What a user may call a storage, and which local directory it means. Creates nothing."""
+"""What a user may call a storage, and which local directory or object storage it means. Creates nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import warnings
 from urllib.parse import unquote, urlsplit
 
 from wfstore.errors import StorageError
+from wfstore.objects.uri import is_known_scheme
+from wfstore.objects.uri import parse as parse_uri
 
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")
 _warned = False
@@ -25,10 +27,11 @@ _OLD_FOLDER = "workflows"
 
 
 def resolve_storage(storage: str | os.PathLike[str] | None) -> str:
-    """The absolute local path of a storage given as a path or `file://` URI, or by the environment.
+    """The absolute local path of a storage given as a path or `file://` URI, or the one URI of an object storage.
 
     None: $WFSTORE_STORAGE, else $RAY_WORKFLOW_STORAGE, else `<tmp>/ray/workflow_data` with one warning per process.
-    Raises StorageError for any other scheme (s3://, ...) and for an empty or impossible path.
+    Secrets of a URI are known to this process from now on and are not in what is returned. Raises StorageError for a
+    scheme that is none of s3, gs, az, abfs, memory and file, and for an empty or impossible path.
     """
     if storage is None:
         named = os.environ.get("WFSTORE_STORAGE") or os.environ.get("RAY_WORKFLOW_STORAGE")
@@ -38,9 +41,11 @@ def resolve_storage(storage: str | os.PathLike[str] | None) -> str:
         raise StorageError(repr(text), "this is not a path. Give a directory, or a file:// URI")
     if text.lower().startswith("file:"):
         return _from_file_uri(text)
+    if is_known_scheme(text):
+        return parse_uri(text)
     if _SCHEME.match(text) and "://" in text:
-        reason = "this version reads and writes local filesystems (incl. NFS). Give a path or file:// URI"
-        raise StorageError(text, reason)
+        reason = "stores are on local filesystems (a path or file:// URI) or at s3://, gs://, az:// or abfs:// URIs"
+        raise StorageError(text.partition("://")[0] + "://", reason)
     return os.path.abspath(os.path.expanduser(text))
 
 

@@ -226,7 +226,7 @@ class _Check:
             if uri:
                 self._payloads.add(uri)
             if type_ == TASK_DEFINED:
-                self._payloads.update(_payloads_of_task(hash_, attributes))
+                self._payloads.update(payloads_of_task(hash_, attributes))
 
     def _check_payload(self, uri: str, may_miss: bool) -> None:
         path = os.path.join(self.storage, uri)
@@ -253,7 +253,7 @@ def _key(name: str) -> tuple[int, int]:
     return parse_name(name) or (0, 0)
 
 
-def _payloads_of_task(function_hash: str | None, attributes: str | None) -> Iterable[str]:
+def payloads_of_task(function_hash: str | None, attributes: str | None) -> Iterable[str]:
     """The function's body and the arguments it shares with other tasks; those inline in the event are no files."""
     if function_hash:
         yield payload_uri(function_hash)

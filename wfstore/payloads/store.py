@@ -1,4 +1,4 @@
-"""Files of pickled values under ``<storage>/payloads/<hash[:2]>/<hash>``, named by the sha256 of their content.
+"""Files or objects of pickled values, ``<storage>/payloads/<hash[:2]>/<hash>``, named by the sha256 of their content.
 
 A file appears under its name whole and durable, or not at all; it is never changed. What a crash can leave behind is a
 ``*.tmp`` beside it, which nobody reads. This module does not unpickle. What may go, `wfstore.payloads.collect` knows.
@@ -15,7 +15,8 @@ from collections.abc import Callable, Collection
 
 from wfstore.errors import DamageError, PayloadMissingError, StorageError, StorageFullError
 from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef, payload_uri
-from wfstore.payloads import collect
+from wfstore.objects import bucket_of, is_uri
+from wfstore.payloads import collect, objects
 from wfstore.payloads.pickling import hash_of
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -33,10 +34,12 @@ def _sync(fd: int) -> None:
 
 
 class PayloadStore:
-    """The payloads of one storage (a path or ``file://`` URI). Cheap to make, safe to share between threads."""
+    """The payloads of one storage (a path, or a resolved URI). Cheap to make, safe to share between threads."""
 
     def __init__(self, storage: str) -> None:
+        """Raises StorageError for a URI that cannot be used. Sends nothing to it."""
         self.storage = storage
+        self._bucket = bucket_of(storage) if is_uri(storage) and not storage.startswith("file:") else None
         self._root = os.path.join(storage.removeprefix("file://"), "payloads")
 
     def put(self, data: bytes) -> PayloadRef:
@@ -62,35 +65,46 @@ class PayloadStore:
             if payload.data is not None:
                 return payload.data
             payload = payload.hash
-        try:
-            with open(self.path(payload), "rb", buffering=0) as file:
-                data = file.readall()
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise PayloadMissingError(self.storage, f"payload {payload} is not in this store") from error
-        except OSError as error:
-            raise StorageError(self.storage, f"payload {payload} cannot be read: {error}") from error
-        if data is None or hash_of(data) != payload:
-            size = 0 if data is None else len(data)
-            raise DamageError(self.storage, self.uri(payload), 0, f"its {size} bytes do not have the hash in its name")
+        data = self._read_file(payload) if self._bucket is None else self._bucket.get(self.uri(payload))
+        if data is None:
+            raise PayloadMissingError(self.storage, f"payload {payload} is not in this store")
+        if hash_of(data) != payload:
+            reason = f"its {len(data)} bytes do not have the hash in its name"
+            raise DamageError(self.storage, self.uri(payload), 0, reason)
         return data
+
+    def _read_file(self, hash: str) -> bytes | None:
+        try:
+            with open(self.path(hash), "rb", buffering=0) as file:
+                return file.readall()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageError(self.storage, f"payload {hash} cannot be read: {error}") from error
 
     def exists(self, hash: str) -> bool:
         """Whether the store holds it; its bytes are not checked."""
+        if self._bucket is not None:
+            return self._bucket.size(self.uri(hash)) is not None
         return os.path.isfile(self.path(hash))
 
     def unreferenced(self, kept: Collection[str]) -> list[str]:
         """Paths of files that nobody made or used lately and whose hash is not in `kept`."""
+        if self._bucket is not None:
+            return objects.unreferenced(self._bucket, kept)
         return collect.unreferenced(self._root, kept)
 
     def remove_unreferenced(self, kept: Callable[[], Collection[str]]) -> tuple[int, int]:
         """Remove them; returns how many files and bytes. Raises StorageError."""
+        if self._bucket is not None:
+            return objects.remove_unreferenced(self._bucket, kept)
         try:
             return collect.remove_unreferenced(self._root, kept)
         except OSError as error:
             raise StorageError(self.storage, f"a payload that nobody needs cannot be removed: {error}") from error
 
     def path(self, hash: str) -> str:
-        """Where it lies on this machine. Raises PayloadMissingError for what is no sha256."""
+        """Where it lies on this machine, of a local store. Raises PayloadMissingError for what is no sha256."""
         return os.path.join(os.path.dirname(self._root), *self.uri(hash).split("/"))
 
     def uri(self, hash: str) -> str:
@@ -100,6 +114,9 @@ class PayloadStore:
         return payload_uri(hash)
 
     def _keep(self, name: str, data: bytes) -> None:
+        if self._bucket is not None:
+            objects.keep(self._bucket, self.uri(name), data)
+            return
         path = self.path(name)
         try:
             if _size(path) == len(data) and _touched(path):

@@ -58,6 +58,10 @@ def demo(
     removed = storage is None and not keep and not folder.exists()
     if removed:
         atexit.register(_remove, folder)  # before Ray is imported: what is registered first runs last
+    if storage is not None and "://" in storage:
+        from wfstore.log import resolve_storage
+
+        storage = resolve_storage(storage)  # without the secrets that it may hold: it is printed
     place = storage or str(folder)
     began = time.monotonic()
     found, result = _run(place, recorded, time_scale)

@@ -16,7 +16,7 @@ from wfstore.index.compaction import plan
 from wfstore.index.compaction.dead import dead_since, packs_of
 from wfstore.index.compaction.sweep import Swept, sweep
 from wfstore.index.compaction.workers import Task, Workers
-from wfstore.log import LogReader, failpoints, now_us
+from wfstore.log import failpoints, now_us, open_reader
 from wfstore.log.history import HistoryFiles
 from wfstore.log.manifest import (
     HistoryFile,
@@ -116,7 +116,7 @@ class _Compaction:
     def __init__(self, storage: str, pool: Workers, progress: Progress, said: Compacted) -> None:
         self._storage, self._pool, self._progress, self._said = storage, pool, progress, said
         self._blobs = history_blobs(storage)
-        self._reader = LogReader(storage)
+        self._reader = open_reader(storage)
 
     def once(self, purge: bool) -> bool:
         """Do the next thing there is to do; False when there is none."""

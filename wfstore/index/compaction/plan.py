@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow.parquet as pq
 
-from wfstore.log import LogReader
+from wfstore.log import Reader
 from wfstore.log.manifest import Part
 from wfstore.log.reader import Extent
 
@@ -42,7 +42,7 @@ def due(parts: Sequence[Part]) -> tuple[int, int] | None:
     return None
 
 
-def sampled_ids(reader: LogReader, extents: Iterable[Extent]) -> list[str]:
+def sampled_ids(reader: Reader, extents: Iterable[Extent]) -> list[str]:
     """Workflow ids of some rows at the beginning of every extent."""
     ids: list[str] = []
     for extent in extents:

@@ -10,7 +10,7 @@ import shutil
 import time
 from typing import NamedTuple
 
-from wfstore.log import failpoints, now_us
+from wfstore.log import failpoints, now_us, trim
 from wfstore.log.blobs import WORK_PREFIX, Blob, Blobs
 from wfstore.log.manifest import (
     HISTORY_DIRECTORY,
@@ -21,7 +21,7 @@ from wfstore.log.manifest import (
     manifests,
     parse_manifest,
 )
-from wfstore.log.trim import Trimmed, trim
+from wfstore.log.trim import Trimmed
 
 #: Files that no manifest names may be those of a compaction that is under way; no compaction takes so long.
 _ORPHAN_S = 6 * 3600.0

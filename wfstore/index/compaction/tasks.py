@@ -4,9 +4,11 @@ where there is much to do, in one of its own: `python -m wfstore.index.compactio
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import os
+import pickle
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -21,7 +23,7 @@ from wfstore.index.compaction.fold import Folder
 from wfstore.index.compaction.output import Output
 from wfstore.index.compaction.rewrite import Rewriter
 from wfstore.index.compaction.rows import sort_rows, split, without_deleted
-from wfstore.log import LogReader
+from wfstore.log import open_reader
 from wfstore.log.history import HistoryFiles
 from wfstore.log.manifest import HistoryFile
 from wfstore.schema.history import EVENTS, PACKS
@@ -42,7 +44,7 @@ class Target(NamedTuple):
 
 def read_rows(storage: str, first_seq: int, last_seq: int) -> pa.Table:
     """The log's rows of these seqs, sorted."""
-    rows = LogReader(storage).read_range(first_seq, last_seq)
+    rows = open_reader(storage).read_range(first_seq, last_seq)
     if rows.num_rows != last_seq - first_seq + 1:
         raise StorageError(storage, f"of the events {first_seq} to {last_seq} the log gave only {rows.num_rows}")
     return sort_rows(rows)
@@ -149,9 +151,13 @@ def run(name: str, arguments: dict[str, Any]) -> Any:
 
 
 def main() -> None:
-    """Take units of work as JSON lines from standard input; answer each with a line: what came of it, or why not."""
+    """Take units of work as JSON lines from standard input; answer each with a line: what came of it, or why not.
+
+    The first line is the storage, pickled by the process that started this one, in base64.
+    """
     _quiet()
     pa.set_cpu_count(1)
+    pickle.loads(base64.b64decode(sys.stdin.readline()))
     for line in sys.stdin:
         task = json.loads(line)
         try:

@@ -1,0 +1,125 @@
+"""Claiming the next epoch of a log on object storage: the claim is itself the next object of the chain."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+
+from wfstore.errors import DamageError, StorageError
+from wfstore.log import failpoints
+from wfstore.log.objects import link
+from wfstore.log.objects.files import ensure_witness, read_floor, read_witness, write_witness
+from wfstore.log.objects.link import START, End, Place
+from wfstore.log.objects.writer import ObjectLogWriter, summons_name
+from wfstore.log.segment import LOG_DIRECTORY
+from wfstore.log.storage import now_us
+from wfstore.log.witness import Witness, advanced
+from wfstore.objects import Bucket, Entry, bucket_of, prove_put_if_absent
+
+#: So many refused puts say that an older writer commits without a pause; it is asked to stop then.
+_PATIENCE = 3
+_STEPS = 64
+_CLAIM_FOR_S = 60.0
+
+
+def open_writer(storage: str, *, clock: Callable[[], int] = now_us) -> ObjectLogWriter:
+    """As the local `open_writer`. Raises StorageError also when the storage does not honour put-if-absent."""
+    bucket = bucket_of(storage)
+    known = read_witness(bucket)
+    prove_put_if_absent(bucket)
+    created_at = clock()
+    witness = known or ensure_witness(bucket, created_at, _id_in_log(bucket))
+    end = find_end(bucket, witness)
+    failpoints.hit(failpoints.CLAIM_SCANNED)
+    header, end, data, name = _claim(bucket, witness.store_id, created_at, end)
+    failpoints.hit(failpoints.CLAIM_SYNCED)
+    claimed = advanced(witness, end.epoch, name, len(data), end.place.first_seq, clean=False)
+    write_witness(bucket, claimed)
+    return ObjectLogWriter(bucket, claimed, header, end)
+
+
+def _claim(bucket: Bucket, store_id: str, created_at: int, end: End) -> tuple[bytes, End, bytes, str]:
+    """Put the claim behind whatever comes first; (header of the epoch, where it ends, the object, its name)."""
+    token, refused, deadline = secrets.token_hex(8), 0, time.monotonic() + _CLAIM_FOR_S
+    while True:
+        epoch = end.epoch + 1
+        header = link.header_body(store_id, epoch, token, created_at)
+        data, after = link.build(header, epoch, None, end)
+        if bucket.create(end.place.name, data):
+            if refused >= _PATIENCE:
+                bucket.remove([summons_name(end.epoch)])
+            return header, after, data, end.place.name
+        refused += 1
+        if refused == _PATIENCE or time.monotonic() > deadline:
+            _summon(bucket, end, deadline)
+        end = _follow(bucket, end)
+
+
+def _summon(bucket: Bucket, end: End, deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise StorageError(bucket.storage, f"the writer of epoch {end.epoch} commits on and does not heed the summons")
+    bucket.put(summons_name(end.epoch), b"")
+
+
+def _follow(bucket: Bucket, end: End) -> End:
+    """Where the chain ends now, or a good piece further on: a writer without a pause is as fast as who reads it."""
+    for _ in range(_STEPS):
+        data = bucket.get(end.place.name)
+        if data is None:
+            break
+        end = link.read(bucket.storage, end.place, data, end).end
+    return end
+
+
+def find_end(bucket: Bucket, witness: Witness) -> End:
+    """Where the chain ends; its newest object is checked, and the one that store.json counts on is there.
+
+    Raises DamageError, StorageError.
+    """
+    known = link.parse_name(witness.segment)
+    newest: Entry | None = None
+    place: Place | None = None
+    for entry in bucket.entries(LOG_DIRECTORY, known.stem if known else ""):
+        found = link.parse_name(entry.name)
+        if found is None:
+            continue
+        if place is None and known is not None:
+            _check_known(bucket, witness, found, known, entry)
+        elif place is not None and found.number != place.number + 1:
+            _check_gap(bucket, found)
+        newest, place = entry, found
+    if place is None or newest is None:
+        if known is not None:
+            raise DamageError(bucket.storage, witness.segment, 0, "the object is missing, and store.json counts on it")
+        return START
+    data = bucket.get(newest.name)
+    if data is None:
+        raise link.missing(bucket.storage, place)
+    return link.read(bucket.storage, place, data, None).end
+
+
+def _check_known(bucket: Bucket, witness: Witness, first: Place, known: Place, entry: Entry) -> None:
+    if first != known:
+        if read_floor(bucket) < first.first_seq:
+            raise DamageError(bucket.storage, witness.segment, 0, "the object is missing, and store.json counts on it")
+    elif entry.bytes < witness.sealed_length:
+        reason = f"the object ends here, store.json counts on {witness.sealed_length} bytes"
+        raise DamageError(bucket.storage, witness.segment, entry.bytes, reason)
+
+
+def _check_gap(bucket: Bucket, found: Place) -> None:
+    """Objects may be missing only where everything in them was moved into history files."""
+    if read_floor(bucket) < found.first_seq:
+        reason = f"object {found.number - 1} before it is missing"
+        raise DamageError(bucket.storage, found.name, 0, reason)
+
+
+def _id_in_log(bucket: Bucket) -> str | None:
+    """The store id that the log itself carries, when store.json is lost."""
+    for entry in bucket.entries(LOG_DIRECTORY):
+        place = link.parse_name(entry.name)
+        data = bucket.get(entry.name) if place is not None else None
+        if place is not None and data is not None:
+            return link.read(bucket.storage, place, data, None).header.store_id
+    return None
