@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from wfstore.errors import StorageError, WfstoreError
-from wfstore.log import LogReader
+from wfstore.log import Reader
 from wfstore.log.archive import Archive
 
 SWITCH = "WFSTORE_COMPACTION"
@@ -50,7 +50,7 @@ class Compactions:
     refreshed: called on the loop when `archive` knows more than before.
     """
 
-    def __init__(self, storage: str, log: LogReader, archive: Archive, refreshed: Callable[[], None]) -> None:
+    def __init__(self, storage: str, log: Reader, archive: Archive, refreshed: Callable[[], None]) -> None:
         self._storage, self._reader, self._archive, self._refreshed = storage, log, archive, refreshed
         self._process: subprocess.Popen[bytes] | None = None
         self._failures = 0

@@ -10,6 +10,8 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from wfstore.engine.memory import Memory
 from wfstore.errors import StorageError, WorkflowQueueFullError
 from wfstore.log import Cursor, Reader, Writer, now_us, open_reader, open_writer
@@ -53,6 +55,7 @@ def recover(storage: str, session: str, introduction: list[Event]) -> Recovered:
     archive.refresh()
     with _collector_paused():
         state, memory = restored(storage, archive, log)
+    pa.default_memory_pool().release_unused()
     same_cluster = state.session == session
     workflows = list(state.workflows.values())
     running = [workflow.workflow_id for workflow in workflows if workflow.status == RUNNING]

@@ -22,7 +22,7 @@ from wfstore.log.id_table import ID
 from wfstore.log.known import DELETED_FACTS, WORKFLOW_FACTS, Entry, Known
 from wfstore.log.lookup import rows_of, rows_of_none
 from wfstore.log.manifest import HistoryFile, Part
-from wfstore.log.reader import LogReader
+from wfstore.log.places import Reader
 from wfstore.model.statuses import ATTEMPT_OPEN
 from wfstore.schema.columns import EVENT_SCHEMA
 from wfstore.schema.history import ATTEMPTS, DELETED, EVENTS, EVENTS_SCHEMA, PACKS, PACKS_SCHEMA, WORKFLOWS
@@ -40,7 +40,7 @@ class Archive:
     known: which workflows there are; nothing before the first `refresh`.
     """
 
-    def __init__(self, storage: str, log: LogReader) -> None:
+    def __init__(self, storage: str, log: Reader) -> None:
         self.known = Known()
         self._files = HistoryFiles(storage)
         self._log = log
@@ -56,6 +56,7 @@ class Archive:
             self._files.refresh()
             before = self.known
             self.known = self._with_files(self._newer)
+            pa.default_memory_pool().release_unused()
             return self.known is not before
 
     def _newer(self) -> Known:

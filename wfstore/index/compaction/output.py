@@ -69,7 +69,7 @@ class _File:
             self._first_ts = min(self._first_ts, moments["min"])
             self._last_ts = max(self._last_ts, moments["max"])
         self._rows += rows.num_rows
-        if (nobodys := rows[_ID].null_count) and nobodys < rows.num_rows:
+        if nobodys := rows[_ID].null_count:
             # They come first. In a row group of their own, for the same reason for which there are no statistics.
             self._hold(rows.slice(0, nobodys))
             self._flush(whole_groups=False)
@@ -77,6 +77,8 @@ class _File:
         self._hold(rows)
 
     def _hold(self, rows: pa.Table) -> None:
+        if not rows.num_rows:
+            return
         self._held.append(rows.cast(self._schema))
         self._held_rows += rows.num_rows
         if self._held_rows >= _ROW_GROUP_ROWS:
