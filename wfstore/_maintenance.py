@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
-from wfstore._version import __version__
-from wfstore.errors import WorkflowNotFoundError, WorkflowStillActiveError
-from wfstore.index import Index
-from wfstore.index.compaction import Compacted, compact, drop_payloads
-from wfstore.index.retention import Policy, expired, referenced, without_payloads
-from wfstore.log import lease_alive, now_us, open_reader, open_writer, read_lease, sizes
-from wfstore.log.manifest import history_blobs, publish_manifest, read_manifest
-from wfstore.model import events as ev
-from wfstore.model.events import Event
-from wfstore.model.wire import dumps
+from wfstore._retention import Progress, Retained, Retention
+from wfstore.errors import FencedError
+from wfstore.index import Index, to_polars
+from wfstore.index.catalog import folder
+from wfstore.index.compaction import Compacted, compact
+from wfstore.index.retention import NoPolicyError, Policy, referenced
+from wfstore.log import beginning, lease_alive, now_us, open_reader, open_writer, read_lease, replaced_bytes, sizes
+from wfstore.log.manifest import Manifest, history_blobs, manifest_number, publish_manifest, read_manifest
 from wfstore.payloads import PayloadStore
+from wfstore.schema.history import DELETED
 
-Progress = Callable[[str, int, int], None]
-_RETAIN = "retain"
-_COMMIT_EVENTS = 10_000
-
-
-@dataclass(slots=True)
-class Retained:
-    """What `retain` removed, or would. workflows: by status; payload_workflows: those that lose their values only;
-    *_before, *_after: bytes of the store by kind."""
-
-    dry_run: bool
-    policy: dict[str, float | None]
-    workflows: dict[str, int] = field(default_factory=dict)
-    payload_workflows: int = 0
-    payload_files: int = 0
-    bytes_before: dict[str, int] = field(default_factory=dict)
-    bytes_after: dict[str, int] = field(default_factory=dict)
+__all__ = ["NoPolicyError", "Policy", "Progress", "Retained"]
 
 
 def managed(storage: str) -> bool:
@@ -47,28 +29,42 @@ def managed(storage: str) -> bool:
 
 def seal(storage: str) -> None:
     """Let everything in the log count as sealed, where nobody writes it. Raises the StorageError family."""
-    if not managed(storage) and open_reader(storage).unsealed():
+    if managed(storage) or beginning(storage) or not open_reader(storage).unsealed():
+        return
+    with contextlib.suppress(FencedError):  # somebody else has claimed the log, and sealed it by that
         open_writer(storage).close()
 
 
-def compacted(storage: str, grace_s: float, progress: Progress) -> Compacted:
+def compacted(storage: str, index: Index, grace_s: float, progress: Progress) -> Compacted:
     """As `Store.compact`."""
     seal(storage)
-    return compact(storage, grace_s=grace_s, progress=progress)
+    done = compact(storage, grace_s=grace_s, progress=progress)
+    if read_manifest(storage).of(DELETED):
+        done.payload_files, _ = PayloadStore(storage).remove_unreferenced(lambda: referenced(index, ()))
+    return done
 
 
-def stored_policy(storage: str) -> Policy:
-    """The one that was kept with the store; one that keeps everything where there is none."""
-    return Policy.parse(read_manifest(storage).settings.get("retention", {}))
+def policy_for(storage: str, given: Policy, *, keep: bool) -> Policy:
+    """The given one, or that of the store where nothing is given. keep: keep the given one with the store.
+
+    Raises NoPolicyError, and the StorageError family.
+    """
+    if given.empty:
+        if keep:
+            raise NoPolicyError("a policy to keep with the store needs a span: keep, keep_failed or payloads")
+        given = Policy.parse(read_manifest(storage).settings)
+    elif keep:
+        _keep(storage, given)
+    if given.empty:
+        raise NoPolicyError("say how long to keep what: keep, keep_failed or payloads; this store has no policy")
+    return given
 
 
-def store_policy(storage: str, policy: Policy) -> None:
-    """Keep it with the store. Raises the StorageError family."""
+def _keep(storage: str, policy: Policy) -> None:
     blobs = history_blobs(storage)
     while True:
         manifest = read_manifest(storage, blobs)
-        settings = {**manifest.settings, "retention": policy._asdict()}
-        if publish_manifest(blobs, manifest.following(now_us(), settings=settings)):
+        if publish_manifest(blobs, manifest.following(now_us(), settings=policy.within(manifest.settings))):
             return
 
 
@@ -76,58 +72,44 @@ def retain(
     storage: str, index: Index, policy: Policy, *, dry_run: bool, grace_s: float, progress: Progress
 ) -> Retained:
     """As `Store.retain`."""
-    over = expired(index, policy)
-    gone = {workflow.workflow_id for workflow in over}
-    emptied = [workflow_id for workflow_id in without_payloads(index, policy) if workflow_id not in gone]
-    said = Retained(dry_run, policy._asdict(), payload_workflows=len(emptied), bytes_before=sizes(storage))
-    for workflow in over:
-        said.workflows[workflow.status] = said.workflows.get(workflow.status, 0) + 1
+    retention = Retention(storage, index, policy, managed=lambda: managed(storage))
     if dry_run:
-        kept = referenced(index, [*gone, *emptied])
-        said.payload_files = len(PayloadStore(storage).unreferenced(kept))
-        return said
-    if over:
-        _delete(storage, [(workflow.workflow_id, workflow.run) for workflow in over], progress)
-    compacted(storage, grace_s, progress)
-    if emptied:
-        drop_payloads(storage, emptied, grace_s=grace_s, progress=progress)
-    if over or policy.payloads_s is not None:
-        said.payload_files, _ = PayloadStore(storage).remove_unreferenced(lambda: referenced(index, emptied))
-    said.bytes_after = sizes(storage)
+        return retention.look()
+    said = retention.said((), dry_run=False)
+    said.workflows = dict(Counter(workflow.status for workflow in retention.delete(progress)))
+    seal(storage)
+    compact(storage, grace_s=grace_s, progress=progress)
+    if policy.payloads_s is not None:
+        said.payload_workflows = retention.drop(grace_s, progress)
+    said.payload_files = retention.collect()
+    said.bytes_after, said.bytes_waiting = sizes(storage), _waiting_bytes(storage)
     return said
 
 
-def _delete(storage: str, workflows: list[tuple[str, int]], progress: Progress) -> None:
-    if managed(storage):
-        _delete_through_manager(storage, [workflow_id for workflow_id, _ in workflows], progress)
-        return
-    writer = open_writer(storage)
-    try:
-        facts = {"pid": os.getpid(), "host": socket.gethostname(), "version": __version__, "task": _RETAIN}
-        writer.append([Event(ts=now_us(), type=ev.MANAGER_STARTED, attributes=dumps(facts))])
-        for start in range(0, len(workflows), _COMMIT_EVENTS):
-            writer.append(list(_deletions(workflows[start : start + _COMMIT_EVENTS])))
-            progress("deleting", min(start + _COMMIT_EVENTS, len(workflows)), len(workflows))
-        writer.append([Event(ts=now_us(), type=ev.MANAGER_STOPPED)])
-    finally:
-        writer.close()
+def _waiting_bytes(storage: str) -> int:
+    """Of history files and log: what was replaced, and stays for the grace."""
+    manifest = read_manifest(storage)
+    named = {file.name for file in manifest.files}
+    there = history_blobs(storage).names()
+    files = sum(blob.bytes for blob in there if blob.name not in named and manifest_number(blob.name) is None)
+    return files + replaced_bytes(storage, manifest.next_seq)
 
 
-def _deletions(workflows: Iterable[tuple[str, int]]) -> Iterable[Event]:
-    request_id = uuid.uuid4().hex
-    for workflow_id, run in workflows:
-        yield Event(
-            ts=now_us(), type=ev.WORKFLOW_DELETED, workflow_id=workflow_id, run=run, request_id=request_id, by=_RETAIN
-        )
-
-
-def _delete_through_manager(storage: str, ids: list[str], progress: Progress) -> None:
-    from wfstore.engine.maintenance import Deleter
-
-    deleter = Deleter(storage)
-    for number, workflow_id in enumerate(ids, 1):
-        try:
-            deleter.delete(workflow_id, _RETAIN)
-        except (WorkflowNotFoundError, WorkflowStillActiveError):
-            continue  # somebody deleted it, or runs it again
-        progress("deleting", number, len(ids))
+def stats(storage: str, index: Index, manifest: Callable[[], Manifest]) -> dict[str, Any]:
+    """As `Store.stats`. manifest: that of the index, asked after it was."""
+    row = to_polars(index.run(folder("store")["stats"], {})).row(0, named=True)
+    weighed, found, log = sizes(storage), manifest(), open_reader(storage)
+    events, policy = row["events"], Policy.parse(found.settings)
+    tail = sum(extent.bytes for extent in log.sealed(found.next_seq)) + log.unsealed_bytes()
+    return {
+        **{name: row[name] for name in ("events", "workflows", "tasks")},
+        **weighed,
+        "bytes_per_event": (weighed["log_bytes"] + weighed["history_bytes"]) / events if events else None,
+        "history_files": sum(1 for _ in found.files),
+        "history_parts": len(found.parts),
+        "tail_events": row["tail_events"],
+        "tail_bytes": tail,
+        "oldest": row["oldest"],
+        "newest": row["newest"],
+        "retention": None if policy.empty else policy._asdict(),
+    }

@@ -17,8 +17,7 @@ import polars as pl
 from wfstore import errors
 from wfstore._follow import Follower
 from wfstore._history import History
-from wfstore._maintenance import Progress, Retained, compacted, retain, stored_policy
-from wfstore._maintenance import store_policy as keep_policy
+from wfstore._maintenance import Progress, Retained, compacted, policy_for, retain, stats
 from wfstore.index import (
     Connection,
     Index,
@@ -34,7 +33,7 @@ from wfstore.index import (
 )
 from wfstore.index.compaction import Compacted
 from wfstore.index.retention import Policy
-from wfstore.log import VerifyReport, open_reader, resolve_storage, sizes, verify
+from wfstore.log import VerifyReport, open_reader, resolve_storage, verify
 from wfstore.log.history import HistoryFiles
 from wfstore.model.events import EVENT_TYPES
 from wfstore.model.statuses import ATTEMPT_STATUSES, CANCELED, FAILED, TASK_STATUSES, WORKFLOW_STATUSES
@@ -191,7 +190,8 @@ class Store:
         its ``__dict__`` as JSON text), whatever its status. What a call returned is the output of the call's task.
 
         Raises WorkflowNotFoundError, TaskNotFoundError, NotCheckpointedError; WorkflowExecutionError or
-        WorkflowCancellationError when it failed or was canceled, WorkflowError when there is none yet.
+        WorkflowCancellationError when it failed or was canceled, WorkflowError when there is none yet;
+        PayloadMissingError when it is no longer kept (`retain`).
         """
         from wfstore.payloads import PayloadStore, loads
 
@@ -207,7 +207,13 @@ class Store:
             what = f"The output of task {row['task_id']!r} of workflow {workflow_id!r} was not kept"
             raise errors.NotCheckpointedError(workflow_id, f"{what} (checkpoint=False, or imported without values).")
         inline = self._payload(workflow_id, row["seq"])
-        return loads(PayloadStore(self.storage).get(row["hash"]) if inline is None else inline)
+        try:
+            data = PayloadStore(self.storage).get(row["hash"] or "") if inline is None else inline
+        except errors.PayloadMissingError as error:
+            what = "The output" if task_id is None else f"The output of task {task_id!r}"
+            words = f"{what} of workflow {workflow_id!r} is not to be had: {error.message}"
+            raise errors.PayloadMissingError(self.storage, words) from error
+        return loads(data)
 
     def _payload(self, workflow_id: str, seq: int) -> bytes | None:
         """What stood in the event itself."""
@@ -258,10 +264,11 @@ class Store:
         """Take what is sealed in the log into history files; merge small ones, leave out what was deleted, and remove
         what was replaced longer ago than `grace`, so that whoever reads it can finish.
 
-        Where no manager writes, everything is sealed first. progress: told (what is done, how much, of how much).
+        Where no manager writes, everything is sealed first. Where something was deleted, large values that nothing
+        refers to, and nobody used for a day, go too. progress: told (what is done, how much, of how much).
         Raises the StorageError family; nothing is lost then, and the next compaction goes on.
         """
-        return compacted(self.storage, filters.length(grace), progress or _silent)
+        return compacted(self.storage, self._index, filters.length(grace), progress or _silent)
 
     def retain(
         self,
@@ -281,34 +288,17 @@ class Store:
         the given one. Open workflows and virtual actors always stay. dry_run: only say what would go.
         Raises ValueError where there is neither a span nor a policy, and the StorageError family.
         """
-        policy = Policy.of(keep, keep_failed, payloads)
-        if policy.empty:
-            policy = stored_policy(self.storage)
-        elif store_policy and not dry_run:
-            keep_policy(self.storage, policy)
-        if policy.empty:
-            raise ValueError("say how long to keep what: keep=, keep_failed= or payloads=; this store has no policy")
         grace_s = filters.length(grace)
+        given = Policy.of(keep, keep_failed, payloads)
+        policy = policy_for(self.storage, given, keep=store_policy and not (dry_run and not given.empty))
         return retain(self.storage, self._index, policy, dry_run=dry_run, grace_s=grace_s, progress=progress or _silent)
 
     def stats(self) -> dict[str, Any]:
         """events, workflows, tasks; files, bytes by kind (log, history, pack, payload, other), bytes_per_event (of log
         and history files without packs, None without events); history_files, history_parts; tail_events, tail_bytes:
-        what is not compacted; oldest and newest event (UTC)."""
-        row = to_polars(self._index.run(catalog.folder("store")["stats"], {})).row(0, named=True)
-        weighed = sizes(self.storage)
-        bytes_ = weighed["log_bytes"] + weighed["history_bytes"]
-        manifest = self._history.manifest
-        return {
-            **{name: row[name] for name in ("events", "workflows", "tasks")},
-            **weighed,
-            "bytes_per_event": bytes_ / row["events"] if row["events"] else None,
-            "history_files": sum(1 for _ in manifest.files),
-            "history_parts": len(manifest.parts),
-            "tail_events": row["tail_events"],
-            "oldest": row["oldest"],
-            "newest": row["newest"],
-        }
+        what is in no history file, and the files of the log that hold it; oldest and newest event (UTC); retention: the
+        policy kept with the store (seconds), None without one."""
+        return stats(self.storage, self._index, lambda: self._history.manifest)
 
     def __repr__(self) -> str:
         return f"<Store {self.storage!r}>"

@@ -27,20 +27,18 @@ WITH span AS MATERIALIZED (
         sum(duration_us) AS total_us
     FROM (
         SELECT
-            time_bucket($bucket::INTERVAL, attempt.ended_at) AS bucket,
-            flow.name AS workflow_name,
-            task.name AS task_name,
-            round(attempt.duration_s * 1e6)::BIGINT AS duration_us
-        FROM main.attempts AS attempt
-        JOIN main.tasks AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
-        JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
-        WHERE attempt.status = 'SUCCESSFUL'
-          AND attempt.duration_s IS NOT NULL
-          AND task.type NOT IN ('timer', 'event', 'wait')
-          AND ($workflow IS NULL OR flow.name = $workflow)
-          AND ($task IS NULL OR task.name = $task)
-          AND ($since IS NULL OR attempt.ended_at >= $since)
-          AND ($until IS NULL OR attempt.ended_at < $until)
+            time_bucket($bucket::INTERVAL, ended_at) AS bucket,
+            workflow_name,
+            task_name,
+            round(duration_s * 1e6)::BIGINT AS duration_us
+        FROM main.attempts
+        WHERE status = 'SUCCESSFUL'
+          AND duration_s IS NOT NULL
+          AND task_type NOT IN ('timer', 'event', 'wait')
+          AND ($workflow IS NULL OR workflow_name = $workflow)
+          AND ($task IS NULL OR task_name = $task)
+          AND ($since IS NULL OR ended_at >= $since)
+          AND ($until IS NULL OR ended_at < $until)
     )
     GROUP BY bucket, workflow_name, task_name
 )

@@ -19,23 +19,21 @@
 -- column: last_message VARCHAR: Message of the error seen last.
 WITH failed AS MATERIALIZED (
     SELECT
-        flow.name AS workflow_name,
-        task.name AS task_name,
-        attempt.error_type,
-        attempt.error_message,
-        attempt.workflow_id,
-        attempt.task_id,
-        attempt.ended_at,
-        attempt.submitted_seq
-    FROM main.attempts AS attempt
-    JOIN main.tasks AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
-    JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
-    WHERE attempt.status = 'FAILED'
-      AND attempt.kind IS DISTINCT FROM 'lost'
-      AND ($workflow IS NULL OR flow.name = $workflow)
-      AND ($task IS NULL OR task.name = $task)
-      AND ($since IS NULL OR attempt.submitted_at >= $since)
-      AND ($until IS NULL OR attempt.submitted_at < $until)
+        workflow_name,
+        task_name,
+        error_type,
+        error_message,
+        workflow_id,
+        task_id,
+        ended_at,
+        submitted_seq
+    FROM main.attempts
+    WHERE status = 'FAILED'
+      AND kind IS DISTINCT FROM 'lost'
+      AND ($workflow IS NULL OR workflow_name = $workflow)
+      AND ($task IS NULL OR task_name = $task)
+      AND ($since IS NULL OR submitted_at >= $since)
+      AND ($until IS NULL OR submitted_at < $until)
 ),
 -- what is in quotes goes first, as it may look like anything else; \B keeps the apostrophe of a word out
 printed AS (

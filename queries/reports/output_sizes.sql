@@ -23,21 +23,20 @@ SELECT
     total_bytes
 FROM (
     SELECT
-        flow.name AS workflow_name,
-        task.name AS task_name,
+        workflow_name,
+        name AS task_name,
         count(*) AS n,
         -- all at once: each call would keep all values of its own
-        quantile_disc(task.output_bytes, [0.5, 0.99]) AS quantiles,
-        max(task.output_bytes) AS max_bytes,
-        sum(task.output_bytes)::BIGINT AS total_bytes
-    FROM main.tasks AS task
-    JOIN main.workflows AS flow ON flow.workflow_id = task.workflow_id
-    WHERE task.output_bytes IS NOT NULL
-      AND ($workflow IS NULL OR flow.name = $workflow)
-      AND ($task IS NULL OR task.name = $task)
-      AND ($since IS NULL OR task.submitted_at >= $since)
-      AND ($until IS NULL OR task.submitted_at < $until)
-    GROUP BY flow.name, task.name
+        quantile_disc(output_bytes, [0.5, 0.99]) AS quantiles,
+        max(output_bytes) AS max_bytes,
+        sum(output_bytes)::BIGINT AS total_bytes
+    FROM main.tasks
+    WHERE output_bytes IS NOT NULL
+      AND ($workflow IS NULL OR workflow_name = $workflow)
+      AND ($task IS NULL OR name = $task)
+      AND ($since IS NULL OR submitted_at >= $since)
+      AND ($until IS NULL OR submitted_at < $until)
+    GROUP BY workflow_name, name
 )
 ORDER BY total_bytes DESC, workflow_name, task_name
 LIMIT $limit

@@ -43,22 +43,20 @@ FROM (
         arg_max(task_id, (queue_us, -submitted_seq)) AS longest_task_id
     FROM (
         SELECT
-            flow.name AS workflow_name,
-            task.name AS task_name,
-            attempt.workflow_id,
-            attempt.task_id,
-            attempt.submitted_seq,
-            round(attempt.queue_s * 1e6)::BIGINT AS queue_us,
-            round(attempt.duration_s * 1e6)::BIGINT AS busy_us
-        FROM main.attempts AS attempt
-        JOIN main.tasks AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
-        JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
-        WHERE attempt.queue_s IS NOT NULL
-          AND task.type NOT IN ('timer', 'event', 'wait')
-          AND ($workflow IS NULL OR flow.name = $workflow)
-          AND ($task IS NULL OR task.name = $task)
-          AND ($since IS NULL OR attempt.submitted_at >= $since)
-          AND ($until IS NULL OR attempt.submitted_at < $until)
+            workflow_name,
+            task_name,
+            workflow_id,
+            task_id,
+            submitted_seq,
+            round(queue_s * 1e6)::BIGINT AS queue_us,
+            round(duration_s * 1e6)::BIGINT AS busy_us
+        FROM main.attempts
+        WHERE queue_s IS NOT NULL
+          AND task_type NOT IN ('timer', 'event', 'wait')
+          AND ($workflow IS NULL OR workflow_name = $workflow)
+          AND ($task IS NULL OR task_name = $task)
+          AND ($since IS NULL OR submitted_at >= $since)
+          AND ($until IS NULL OR submitted_at < $until)
     )
     GROUP BY workflow_name, task_name
 )

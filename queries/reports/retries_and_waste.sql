@@ -25,8 +25,8 @@ WITH again AS MATERIALIZED (
 ),
 tried AS (
     SELECT
-        flow.name AS workflow_name,
-        task.name AS task_name,
+        workflow_name,
+        task_name,
         -- only where there may be a second attempt is a task a group of its own
         again.workflow_id AS again_workflow_id,
         again.task_id AS again_task_id,
@@ -36,12 +36,10 @@ tried AS (
         attempt.submitted_seq,
         round(attempt.duration_s * 1e6)::BIGINT AS duration_us
     FROM main.attempts AS attempt
-    JOIN main.tasks AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
-    JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
     LEFT JOIN again ON again.workflow_id = attempt.workflow_id AND again.task_id = attempt.task_id
-    WHERE task.type NOT IN ('timer', 'event', 'wait')
-      AND ($workflow IS NULL OR flow.name = $workflow)
-      AND ($task IS NULL OR task.name = $task)
+    WHERE task_type NOT IN ('timer', 'event', 'wait')
+      AND ($workflow IS NULL OR workflow_name = $workflow)
+      AND ($task IS NULL OR task_name = $task)
       AND ($since IS NULL OR attempt.submitted_at >= $since)
       AND ($until IS NULL OR attempt.submitted_at < $until)
 ),

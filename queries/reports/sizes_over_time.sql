@@ -17,23 +17,21 @@
 -- column: total_bytes BIGINT: All of them, bytes.
 WITH span AS MATERIALIZED (
     SELECT
-        time_bucket($bucket::INTERVAL, attempt.ended_at) AS bucket,
-        flow.name AS workflow_name,
-        task.name AS task_name,
+        time_bucket($bucket::INTERVAL, ended_at) AS bucket,
+        workflow_name,
+        task_name,
         count(*) AS n,
         -- all at once: each call would keep all values of its own
-        quantile_disc(attempt.output_bytes, [0.5, 0.95]) AS quantiles,
-        max(attempt.output_bytes) AS max_bytes,
-        sum(attempt.output_bytes)::BIGINT AS total_bytes
-    FROM main.attempts AS attempt
-    JOIN main.tasks AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
-    JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
-    WHERE attempt.output_bytes IS NOT NULL
-      AND attempt.ended_at IS NOT NULL
-      AND ($workflow IS NULL OR flow.name = $workflow)
-      AND ($task IS NULL OR task.name = $task)
-      AND ($since IS NULL OR attempt.ended_at >= $since)
-      AND ($until IS NULL OR attempt.ended_at < $until)
+        quantile_disc(output_bytes, [0.5, 0.95]) AS quantiles,
+        max(output_bytes) AS max_bytes,
+        sum(output_bytes)::BIGINT AS total_bytes
+    FROM main.attempts
+    WHERE output_bytes IS NOT NULL
+      AND ended_at IS NOT NULL
+      AND ($workflow IS NULL OR workflow_name = $workflow)
+      AND ($task IS NULL OR task_name = $task)
+      AND ($since IS NULL OR ended_at >= $since)
+      AND ($until IS NULL OR ended_at < $until)
     GROUP BY ALL
 )
 SELECT

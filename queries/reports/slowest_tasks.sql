@@ -17,23 +17,22 @@
 -- column: duration_s DOUBLE: Seconds it took.
 -- column: output_bytes BIGINT: Size of its pickled output, bytes.
 SELECT
-    task.workflow_id,
-    flow.name AS workflow_name,
-    task.task_id,
-    task.name AS task_name,
-    task.status,
-    task.attempts,
-    task.started_at,
-    task.wait_s,
-    task.duration_s,
-    task.output_bytes
-FROM main.tasks AS task
-JOIN main.workflows AS flow ON flow.workflow_id = task.workflow_id
-WHERE task.duration_s IS NOT NULL
-  AND task.type NOT IN ('timer', 'event', 'wait')
-  AND ($workflow IS NULL OR flow.name = $workflow)
-  AND ($task IS NULL OR task.name = $task)
-  AND ($since IS NULL OR task.submitted_at >= $since)
-  AND ($until IS NULL OR task.submitted_at < $until)
-ORDER BY task.duration_s DESC, task.workflow_id, task.task_id
+    workflow_id,
+    workflow_name,
+    task_id,
+    name AS task_name,
+    status,
+    attempts,
+    started_at,
+    wait_s,
+    duration_s,
+    output_bytes
+FROM main.tasks
+WHERE duration_s IS NOT NULL
+  AND type NOT IN ('timer', 'event', 'wait')
+  AND ($workflow IS NULL OR workflow_name = $workflow)
+  AND ($task IS NULL OR name = $task)
+  AND ($since IS NULL OR submitted_at >= $since)
+  AND ($until IS NULL OR submitted_at < $until)
+ORDER BY duration_s DESC, workflow_id, task_id
 LIMIT $limit

@@ -23,42 +23,37 @@
 -- column: worker_pid INTEGER: The process that it runs in.
 WITH begun AS MATERIALIZED (
     SELECT
-        attempt.workflow_id,
-        attempt.run,
-        attempt.task_id,
-        attempt.attempt,
-        attempt.started_at,
-        attempt.node_id,
-        attempt.worker_pid,
-        attempt.submitted_seq,
-        flow.name AS workflow_name,
-        task.name AS task_name,
-        date_diff('microsecond', attempt.started_at, coalesce($at, now()::TIMESTAMP)) AS running_us
-    FROM main.attempts AS attempt
-    JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
-    JOIN main.tasks AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
-    WHERE attempt.status = 'RUNNING'
-      AND flow.status = 'RUNNING'
-      AND attempt.started_at IS NOT NULL
-      AND task.type NOT IN ('timer', 'event', 'wait')
-      AND ($workflow IS NULL OR flow.name = $workflow)
-      AND ($task IS NULL OR task.name = $task)
+        workflow_id,
+        run,
+        task_id,
+        attempt,
+        started_at,
+        node_id,
+        worker_pid,
+        submitted_seq,
+        workflow_name,
+        task_name,
+        date_diff('microsecond', started_at, coalesce($at, now()::TIMESTAMP)) AS running_us
+    FROM main.attempts
+    WHERE status = 'RUNNING'
+      AND workflow_id IN (SELECT workflow_id FROM main.workflows WHERE status = 'RUNNING')
+      AND started_at IS NOT NULL
+      AND task_type NOT IN ('timer', 'event', 'wait')
+      AND ($workflow IS NULL OR workflow_name = $workflow)
+      AND ($task IS NULL OR task_name = $task)
 ),
 past AS (
     SELECT
-        flow.name AS workflow_name,
-        task.name AS task_name,
+        workflow_name,
+        task_name,
         count(*) AS n,
-        quantile_cont(round(attempt.duration_s * 1e6)::BIGINT, [0.5, 0.99]) AS usual_us
-    FROM main.tasks AS task
-    JOIN main.workflows AS flow ON flow.workflow_id = task.workflow_id
-    JOIN main.attempts AS attempt ON attempt.workflow_id = task.workflow_id AND attempt.task_id = task.task_id
-    WHERE attempt.status = 'SUCCESSFUL'
-      AND attempt.duration_s IS NOT NULL
-      AND ($since IS NULL OR attempt.submitted_at >= $since)
-      AND task.name IN (SELECT task_name FROM begun)
-      AND (flow.name, task.name) IN (SELECT (workflow_name, task_name) FROM begun)
-    GROUP BY flow.name, task.name
+        quantile_cont(round(duration_s * 1e6)::BIGINT, [0.5, 0.99]) AS usual_us
+    FROM main.attempts
+    WHERE status = 'SUCCESSFUL'
+      AND duration_s IS NOT NULL
+      AND ($since IS NULL OR submitted_at >= $since)
+      AND (workflow_name, task_name) IN (SELECT (workflow_name, task_name) FROM begun)
+    GROUP BY workflow_name, task_name
 )
 SELECT
     begun.workflow_id,

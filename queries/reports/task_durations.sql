@@ -36,18 +36,16 @@ FROM (
         sum(duration_us) / 1e6 AS total_s
     FROM (
         SELECT
-            flow.name AS workflow_name,
-            task.name AS task_name,
-            round(attempt.duration_s * 1e6)::BIGINT AS duration_us
-        FROM main.attempts AS attempt
-        JOIN main.tasks AS task ON task.workflow_id = attempt.workflow_id AND task.task_id = attempt.task_id
-        JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
-        WHERE attempt.status = 'SUCCESSFUL'
-          AND attempt.duration_s IS NOT NULL
-          AND ($workflow IS NULL OR flow.name = $workflow)
-          AND ($task IS NULL OR task.name = $task)
-          AND ($since IS NULL OR attempt.submitted_at >= $since)
-          AND ($until IS NULL OR attempt.submitted_at < $until)
+            workflow_name,
+            task_name,
+            round(duration_s * 1e6)::BIGINT AS duration_us
+        FROM main.attempts
+        WHERE status = 'SUCCESSFUL'
+          AND duration_s IS NOT NULL
+          AND ($workflow IS NULL OR workflow_name = $workflow)
+          AND ($task IS NULL OR task_name = $task)
+          AND ($since IS NULL OR submitted_at >= $since)
+          AND ($until IS NULL OR submitted_at < $until)
     )
     GROUP BY workflow_name, task_name
 )

@@ -14,21 +14,18 @@
 -- column: output_bytes BIGINT: Sizes of their pickled outputs, summed, bytes.
 -- column: tasks_per_s DOUBLE: Successful attempts per second of the span.
 SELECT
-    time_bucket($bucket::INTERVAL, attempt.ended_at) AS bucket,
+    time_bucket($bucket::INTERVAL, ended_at) AS bucket,
     count(*) AS attempts,
-    count(*) FILTER (attempt.status = 'SUCCESSFUL') AS succeeded,
-    count(*) FILTER (attempt.status = 'FAILED') AS failed,
-    coalesce(sum(round(attempt.duration_s * 1e6)::BIGINT), 0) / 1e6 AS busy_s,
-    coalesce(sum(attempt.output_bytes), 0)::BIGINT AS output_bytes,
-    count(*) FILTER (attempt.status = 'SUCCESSFUL') / epoch($bucket::INTERVAL) AS tasks_per_s
-FROM main.attempts AS attempt
-WHERE attempt.ended_at IS NOT NULL
-  AND (
-      $workflow IS NULL
-      OR attempt.workflow_id IN (SELECT workflow_id FROM main.workflows WHERE name = $workflow)
-  )
-  AND ($since IS NULL OR attempt.ended_at >= $since)
-  AND ($until IS NULL OR attempt.ended_at < $until)
+    count(*) FILTER (status = 'SUCCESSFUL') AS succeeded,
+    count(*) FILTER (status = 'FAILED') AS failed,
+    coalesce(sum(round(duration_s * 1e6)::BIGINT), 0) / 1e6 AS busy_s,
+    coalesce(sum(output_bytes), 0)::BIGINT AS output_bytes,
+    count(*) FILTER (status = 'SUCCESSFUL') / epoch($bucket::INTERVAL) AS tasks_per_s
+FROM main.attempts
+WHERE ended_at IS NOT NULL
+  AND ($workflow IS NULL OR workflow_name = $workflow)
+  AND ($since IS NULL OR ended_at >= $since)
+  AND ($until IS NULL OR ended_at < $until)
 GROUP BY bucket
 ORDER BY bucket
 LIMIT $limit

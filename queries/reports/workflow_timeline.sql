@@ -29,25 +29,19 @@ WITH flow AS MATERIALIZED (
       )
 ),
 -- the parameter itself stands beside what was found, as only that prunes files
-task AS (
-    SELECT task_id, name, type
-    FROM main.tasks
-    WHERE ($id IS NULL OR workflow_id = $id)
-      AND workflow_id = (SELECT workflow_id FROM flow)
-      AND ($task IS NULL OR name = $task)
-),
 attempt AS (
     SELECT *
     FROM main.attempts
     WHERE ($id IS NULL OR workflow_id = $id)
       AND workflow_id = (SELECT workflow_id FROM flow)
+      AND ($task IS NULL OR task_name = $task)
 )
 SELECT
     attempt.workflow_id,
     attempt.run,
     attempt.task_id,
-    task.name AS task_name,
-    task.type,
+    attempt.task_name,
+    attempt.task_type AS type,
     attempt.attempt,
     attempt.status,
     attempt.kind,
@@ -60,7 +54,6 @@ SELECT
     attempt.node_id,
     attempt.worker_pid
 FROM attempt
-JOIN task ON task.task_id = attempt.task_id
 CROSS JOIN flow
 ORDER BY attempt.submitted_seq
 LIMIT $limit

@@ -7,7 +7,7 @@ import os
 import random
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import wfstore
 from tests.compaction.stores import small_plan
@@ -55,19 +55,42 @@ def compact_until(storage: str, plan: int, stop: Any, grace_s: float = 0.0) -> N
             compact(storage, grace_s=grace_s, workers=1)
 
 
-def count_until(storage: str, stop: Any, counts: Any) -> None:
-    """Count events and workflows again and again; the counts must never fall."""
-    store, last = wfstore.open(storage), (0, 0)
-    rounds = 0
+def count_until(storage: str, story: list[Counts], stop: Any, rounds: Any) -> None:
+    """Ask again and again; every answer has to be that of some moment, and no earlier one than the last."""
+    store, last, asked = wfstore.open(storage), 0, 0
     while not stop.is_set():
-        ((events, distinct, workflows),) = store.sql(
-            "SELECT count(*), count(DISTINCT seq), (SELECT count(*) FROM workflows) FROM events"
-        ).fetchall()
-        assert events == distinct, (events, distinct)
-        assert last <= (events, workflows), (last, events, workflows)
-        last = (events, workflows)
-        rounds += 1
-    counts.put((rounds, *last))
+        found = counts(store)
+        assert found == story[found.events], (found, story[found.events])
+        assert found.events >= last
+        last, asked = found.events, asked + 1
+    rounds.put(asked)
+
+
+class Counts(NamedTuple):
+    """How much of what there is; distinct: seqs; ended: workflows."""
+
+    events: int
+    distinct: int
+    workflows: int
+    ended: int
+    tasks: int
+    attempts: int
+
+
+_COUNTS = """
+    SELECT
+        (SELECT count(*) FROM events),
+        (SELECT count(DISTINCT seq) FROM events),
+        (SELECT count(*) FROM workflows),
+        (SELECT count(*) FILTER (status = 'SUCCESSFUL') FROM workflows),
+        (SELECT count(*) FROM tasks),
+        (SELECT count(*) FROM attempts)
+"""
+
+
+def counts(store: wfstore.Store) -> Counts:
+    """One snapshot's."""
+    return Counts(*store.sql(_COUNTS).fetchall()[0])
 
 
 def event() -> Any:

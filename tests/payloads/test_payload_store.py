@@ -87,10 +87,15 @@ def test_missing(store: PayloadStore) -> None:
         store.get("0" * 64)
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "", "AB" * 32, "0" * 63, "0" * 63 + "\n", "/" * 64])
+@pytest.mark.parametrize("name", ["../../etc/passwd", "ab", "AB" * 32, "0" * 63, "0" * 63 + "\n", "/" * 64])
 def test_what_is_no_hash_never_becomes_a_path(store: PayloadStore, name: str) -> None:
     with pytest.raises(PayloadMissingError, match=r"not the sha256"):
         store.path(name)
+
+
+def test_what_has_lost_its_hash_with_its_value_says_why(store: PayloadStore) -> None:
+    with pytest.raises(PayloadMissingError, match="no longer kept: retention"):
+        store.get("")
 
 
 @pytest.mark.parametrize("position", [0, -1])

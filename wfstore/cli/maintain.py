@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Any
@@ -12,9 +13,12 @@ from typing import Annotated, Any
 import typer
 
 import wfstore
-from wfstore.cli import cluster, output, progress, text
+from wfstore.cli import output, progress, text
 from wfstore.cli.errors import RefusedError
 from wfstore.cli.options import AsJson, Storage
+from wfstore.index.retention import NoPolicyError
+
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 def verify(
@@ -52,7 +56,9 @@ def stats(storage: Storage = None, as_json: AsJson = False) -> None:
     if as_json:
         output.document(found)
         return
-    output.pairs({str(name).replace("_", " "): output.fact(str(name), value) for name, value in found.items()})
+    policy = found.pop("retention")
+    facts = {str(name).replace("_", " "): output.fact(str(name), value) for name, value in found.items()}
+    output.pairs({**facts, "retention": "none" if policy is None else _policy(policy)})
 
 
 def compact(
@@ -72,7 +78,7 @@ def compact(
     store = wfstore.open(storage)
     before = store.stats()
     with progress.steps() as show:
-        done = store.compact(grace=_span(grace), progress=show)
+        done = store.compact(grace=_span("--grace", grace), progress=show)
     after = wfstore.open(storage).stats()
     if as_json:
         output.document({**dataclasses.asdict(done), "removed": done.removed._asdict(), "stats": after})
@@ -82,7 +88,8 @@ def compact(
         print(f"merged {text.number(done.merged)} parts, wrote {text.number(done.purged)} files anew for deletions")
     _weights(before, after)
     removed = done.removed
-    print(f"removed {removed.log_files} log and {removed.history_files} history files that nobody needs any more")
+    gone = f"{removed.log_files} log, {removed.history_files} history and {done.payload_files} payload files"
+    print(f"removed {gone} that nobody needs any more")
 
 
 def retain(
@@ -111,14 +118,16 @@ def retain(
     """
     store = wfstore.open(storage)
     spans = {
-        name: None if span is None else _span(span)
+        name: None if span is None else _span("--" + name.replace("_", "-"), span)
         for name, span in (("keep", keep), ("keep_failed", keep_failed), ("payloads", payloads))
     }
-    with progress.steps() as show, managed_by(store.storage, storage, dry_run):
+    grace_s = _span("--grace", grace)
+    with progress.steps() as show, _quiet():
         try:
-            done = store.retain(**spans, dry_run=dry_run, store_policy=store_policy, grace=_span(grace), progress=show)
-        except ValueError as error:
-            raise typer.BadParameter("this store has no policy: say --keep, --keep-failed or --payloads") from error
+            done = store.retain(**spans, dry_run=dry_run, store_policy=store_policy, grace=grace_s, progress=show)
+        except NoPolicyError:
+            what = "--store-policy keeps spans" if store_policy else "this store has no policy"
+            raise typer.BadParameter(f"{what}: say --keep, --keep-failed or --payloads") from None
     if as_json:
         output.document(dataclasses.asdict(done))
         return
@@ -131,27 +140,37 @@ def retain(
     print(f"{'would remove' if dry_run else 'removed'} {text.number(done.payload_files)} payload files")
     if not dry_run:
         _weights(done.bytes_before, done.bytes_after)
+        if done.bytes_waiting:
+            print(f"{text.size(done.bytes_waiting)} more will go with the first compaction after the grace of {grace}")
 
 
 @contextlib.contextmanager
-def managed_by(path: str, storage: str | None, dry_run: bool) -> Iterator[None]:
-    """Where a manager holds the store, deletions go through it: join its cluster."""
-    from wfstore._maintenance import managed
-
-    if dry_run or not managed(path):
-        yield
-        return
-    with cluster.joined(storage):
+def _quiet() -> Iterator[None]:
+    """Where a manager holds the store, deletions go through it, and what Ray prints goes to stderr. Its cluster is
+    joined; none is started here: a second manager would take the store away from the first."""
+    os.environ.setdefault("RAY_LOG_TO_DRIVER", "0")
+    with contextlib.redirect_stdout(sys.stderr):
         yield
 
 
-def _span(given: str) -> timedelta:
+def _span(option: str, given: str) -> timedelta:
     from wfstore.index.filters import length
 
     try:
         return timedelta(seconds=length(given))
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def _policy(spans: Mapping[str, float | None]) -> str:
+    """As the options that made it: --keep 90d."""
+    given = ((name.removesuffix("_s").replace("_", "-"), span) for name, span in spans.items() if span is not None)
+    return " ".join(f"--{name} {_shortest(span)}" for name, span in given)
+
+
+def _shortest(span_s: float) -> str:
+    unit, name = next((unit, name) for unit, name in _UNITS if span_s % unit == 0 or name == "s")
+    return f"{span_s / unit:g}{name}"
 
 
 def _weights(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

@@ -20,13 +20,15 @@ from typing import IO
 from wfstore.errors import StorageError, WfstoreError
 from wfstore.log import Reader
 from wfstore.log.archive import Archive
+from wfstore.objects import is_uri
 
 SWITCH = "WFSTORE_COMPACTION"
 #: A compaction begins when so much of the log is sealed and in no history file, or so many segments are.
 DUE_BYTES, DUE_SEGMENTS = 16 << 20, 16
 #: The first one of a manager begins sooner, as the next start replays what is left.
 DUE_AT_START_BYTES = 4 << 20
-LOOK_EVERY_S = 5.0
+#: On object storage each look is a listing, which costs money.
+LOOK_EVERY_S, LOOK_AT_OBJECTS_EVERY_S = 5.0, 60.0
 #: What was deleted leaves history files not at once: that writes them anew.
 _PURGE_EVERY_S = 3600.0
 _AGAIN_S, _LATEST_AGAIN_S = 60.0, 3600.0
@@ -61,7 +63,7 @@ class Compactions:
     async def run(self) -> None:
         """Look every few seconds whether there is something to do, until canceled."""
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(LOOK_AT_OBJECTS_EVERY_S if is_uri(self._storage) else LOOK_EVERY_S)
             try:
                 if await asyncio.to_thread(self._due):
                     await self._compact()

@@ -108,7 +108,7 @@ class Core(Commits):
 
     def _lingers(self, key: AttemptKey) -> bool:
         """The next call of a virtual actor often comes as soon as this one is answered."""
-        workflow = self._state.find(key[0])
+        workflow = self._state.workflows.get(key[0])
         return workflow is not None and workflow.actor is not None and key[0] not in self._lingering
 
     async def _linger(self, key: AttemptKey) -> Order | None:
@@ -125,7 +125,7 @@ class Core(Commits):
 
     def _follow(self, key: AttemptKey, events: list[Event]) -> Order | None:
         """Take one of the attempts that `events` submit for the worker that ran `key`, out of `events`."""
-        workflow = self._state.find(key[0])
+        workflow = self._state.workflows.get(key[0])
         if workflow is None:
             return None
         for position, event in enumerate(events):
@@ -148,7 +148,7 @@ class Core(Commits):
         Only for an attempt that still counts: a workflow of the same id may have taken the place of a deleted one.
         """
         workflow_id, run, task_id, attempt = end.key
-        workflow = self._state.find(workflow_id)
+        workflow = self._state.workflows.get(workflow_id)
         task = None if workflow is None else workflow.tasks.get(task_id)
         if task is None or (task.open_run, task.open_attempt) != (run, attempt):
             return
@@ -222,7 +222,7 @@ class Core(Commits):
             status = RUNNING if event.type == ev.ATTEMPT_STARTED else event.task_status
             if event.type not in _LOGGED or status is None:
                 continue
-            workflow = self._state.find(event.workflow_id or "")
+            workflow = self._state.workflows.get(event.workflow_id or "")
             if workflow is not None:
                 self._log.add(workflow.driver.get("log"), workflow.workflow_id, event.task_id or "", status)
 
@@ -273,7 +273,7 @@ class Core(Commits):
         self._on_ended([Ended(key, failed(error, "timeout"))])
 
     def _task(self, workflow_id: str, task_id: str) -> TaskState | None:
-        workflow = self._state.find(workflow_id)
+        workflow = self._state.workflows.get(workflow_id)
         return None if workflow is None else workflow.tasks.get(task_id)
 
     def _submit_some(self) -> bool:
@@ -281,7 +281,7 @@ class Core(Commits):
         for _ in range(min(_SUBMIT_BURST, len(self._to_submit))):
             key = self._to_submit.popleft()
             workflow_id, run, task_id, attempt = key
-            workflow = self._state.find(workflow_id)
+            workflow = self._state.workflows.get(workflow_id)
             task = None if workflow is None else workflow.tasks.get(task_id)
             if workflow is None or task is None or (task.open_run, task.open_attempt) != (run, attempt):
                 continue  # canceled between the decision and now

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from wfstore.engine import client
-from wfstore.errors import StorageError
+from wfstore.errors import StorageError, WorkflowNotFoundError, WorkflowStillActiveError
 from wfstore.model.commands import Delete
+
+#: The manager writes what comes at once in one commit.
+_AT_ONCE = 16
 
 
 class Deleter:
@@ -20,6 +25,21 @@ class Deleter:
             raise StorageError(storage, f"a manager holds this store, and {there}: run this where its cluster is")
         self._client = found
 
-    def delete(self, workflow_id: str, by: str) -> None:
-        """Raises WorkflowNotFoundError, WorkflowStillActiveError."""
-        self._client.order(Delete(workflow_id, uuid.uuid4().hex, by=by))
+    def delete(self, workflows: Sequence[tuple[str, int]], by: str, progress: Callable[[int], None]) -> list[bool]:
+        """Delete workflows whose last run is still the given one; which of them were. progress: told how many are done.
+
+        Raises the StorageError family.
+        """
+        gone: list[bool] = []
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            for deleted in threads.map(lambda each: self._delete(each[0], each[1], by), workflows):
+                gone.append(deleted)
+                progress(len(gone))
+        return gone
+
+    def _delete(self, workflow_id: str, run: int, by: str) -> bool:
+        try:
+            self._client.order(Delete(workflow_id, uuid.uuid4().hex, by, run))
+        except (WorkflowNotFoundError, WorkflowStillActiveError):
+            return False  # somebody deleted it, or ran it again
+        return True

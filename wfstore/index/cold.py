@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +13,7 @@ from wfstore.index.catalog import folder
 from wfstore.index.database import Connection
 from wfstore.log.history import HistoryFiles
 from wfstore.log.manifest import HistoryFile
-from wfstore.schema.history import EVENTS, SUPERSEDED, VIEW_KINDS
+from wfstore.schema.history import EVENTS, FACTS_SCHEMA, SUPERSEDED, VIEW_KINDS
 from wfstore.schema.views import VIEWS
 
 _DEPENDS = {
@@ -106,7 +105,8 @@ class ColdViews:
         shape = connection.execute(folder("store")["shape"].sql).fetchone()
         if shape != self._shape and shape is not None:
             paths = {kind: self._paths(kind) for kind in (*VIEW_KINDS, EVENTS)}
-            database.attach(connection, paths, hot=shape[0], hidden=shape[1])
+            older = any(part.schema != FACTS_SCHEMA for part in self.files.manifest.parts)
+            database.attach(connection, paths, hot=shape[0], hidden=shape[1], older=older)
             self._shape = shape
         self._settled = True
 
@@ -135,7 +135,8 @@ class ColdViews:
         to be there."""
         files = sorted(self._files_of(kind), key=lambda file: file.bytes)
         with self._leaving_out(kind):
-            self.files.checked([*files[:1], *(file for file in files if not os.path.exists(self.files.path(file)))])
+            missing = (file for file in files[1:] if self.files.missing(file))
+            self.files.checked([*files[:1], *missing])
         return [] if kind in self._broken else [self.files.path(file) for file in files]
 
     def _recall(self, connection: Connection) -> None:

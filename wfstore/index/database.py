@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -110,11 +110,12 @@ def create(*, replacements: bool, threads: int | None = None) -> Connection:
     return connection
 
 
-def attach(connection: Connection, paths: Paths, *, hot: bool, hidden: bool) -> None:
+def attach(connection: Connection, paths: Paths, *, hot: bool, hidden: bool, older: bool = False) -> None:
     """Let the views cover the history files at `paths`, and no others.
 
     hot: whether some workflows have rows in the tail; hidden: whether some facts do not count any more. Without either
-    a statement over the views is planned and runs several times as fast.
+    a statement over the views is planned and runs several times as fast. older: whether files of another version may
+    lack columns, which read as NULL then.
     """
     tables = catalog.folder("tables")
     for name in VIEW_KINDS:
@@ -124,9 +125,11 @@ def attach(connection: Connection, paths: Paths, *, hot: bool, hidden: bool) -> 
             parts.append(f"SELECT {_columns(columns)} FROM hot.{name}")
         if paths.get(name):
             source = tables["facts_that_count" if hidden else "facts"].sql
+            source = source.replace("($paths)", "($paths, union_by_name = true)") if older else source
             _over_files(connection, name, source, paths[name])
             run(connection, f"CREATE OR REPLACE VIEW cold.{name} AS {catalog.folder('cold')[name].sql}")
-            parts.append(f"SELECT {_columns(columns, typed=True)} FROM cold.{name}")
+            there = _present(connection, name) if older else None
+            parts.append(f"SELECT {_columns(columns, typed=True, there=there)} FROM cold.{name}")
         run(connection, f"CREATE OR REPLACE VIEW whole.{name} AS {' UNION ALL '.join(parts)}")
     parts = [catalog.folder("views")[EVENTS].sql]
     if paths.get(EVENTS):
@@ -135,12 +138,19 @@ def attach(connection: Connection, paths: Paths, *, hot: bool, hidden: bool) -> 
     run(connection, f"CREATE OR REPLACE VIEW whole.{EVENTS} AS {' UNION ALL '.join(parts)}")
 
 
-def _columns(columns: Sequence[Column], *, typed: bool = False) -> str:
-    """typed: JSON is text in files."""
-    return ", ".join(
-        f'"{column.name}"::JSON AS "{column.name}"' if typed and column.type == "JSON" else f'"{column.name}"'
-        for column in columns
-    )
+def _columns(columns: Sequence[Column], *, typed: bool = False, there: Collection[str] | None = None) -> str:
+    """typed: JSON is text in files. there: columns that can be had; None: all."""
+    return ", ".join(_column(column, typed, there is None or column.name in there) for column in columns)
+
+
+def _column(column: Column, typed: bool, there: bool) -> str:
+    if not there:
+        return f'NULL::{column.type} AS "{column.name}"'
+    return f'"{column.name}"::JSON AS "{column.name}"' if typed and column.type == "JSON" else f'"{column.name}"'
+
+
+def _present(connection: Connection, name: str) -> set[str]:
+    return set(connection.view(f"cold.{name}").columns)
 
 
 def _over_files(connection: Connection, name: str, sql: str, paths: Sequence[str]) -> None:

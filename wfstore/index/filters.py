@@ -13,6 +13,8 @@ from wfstore.schema.views import Column
 Moment: TypeAlias = datetime | date | timedelta | str
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)")
+#: What reaches back further cannot be counted from now.
+_LONGEST_S = 1000 * 365 * 86400
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -21,14 +23,17 @@ def seconds(span: str) -> float:
     found = _SPAN.fullmatch(span.strip())
     if found is None:
         raise ValueError(f"{span!r} is not a span of time such as 90s, 15m, 2h, 7d or 1w")
-    return float(found.group(1)) * _SECONDS[found.group(2)]
+    length_s = float(found.group(1)) * _SECONDS[found.group(2)]
+    if length_s > _LONGEST_S:
+        raise ValueError(f"{span!r} is longer than a thousand years")
+    return length_s
 
 
 def length(span: timedelta | str) -> float:
     """Seconds of a timedelta, or of a span such as "10m". Raises ValueError for a negative one."""
     found = span.total_seconds() if isinstance(span, timedelta) else seconds(span)
-    if found < 0:
-        raise ValueError(f"{span} is negative")
+    if not 0 <= found <= _LONGEST_S:
+        raise ValueError(f"{span} is {'negative' if found < 0 else 'longer than a thousand years'}")
     return found
 
 

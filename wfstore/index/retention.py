@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -12,6 +12,11 @@ from wfstore.index.history import to_polars
 from wfstore.index.tail import Index
 
 _NAMES = ("keep_s", "keep_failed_s", "payloads_s")
+_POLICY, _DROPPED = "retention", "payloads_dropped"
+
+
+class NoPolicyError(ValueError):
+    """Nobody said how long to keep what."""
 
 
 class Policy(NamedTuple):
@@ -34,8 +39,13 @@ class Policy(NamedTuple):
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> Policy:
-        """From the settings of a manifest."""
-        return cls(*(settings.get(name) for name in _NAMES))
+        """Out of the settings of a manifest; one that keeps everything where there is none."""
+        kept = settings.get(_POLICY, {})
+        return cls(*(kept.get(name) for name in _NAMES))
+
+    def within(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a manifest with this policy in them."""
+        return {**settings, _POLICY: self._asdict()}
 
     @property
     def empty(self) -> bool:
@@ -43,39 +53,75 @@ class Policy(NamedTuple):
         return self == Policy()
 
 
+class Dropped(NamedTuple):
+    """Values of workflows that were submitted before the event `next_seq`, and ended before `ended_before`
+    (microseconds UTC), are out of the history files."""
+
+    ended_before: int = 0
+    next_seq: int = 0
+
+    def covers(self, workflow: Expired) -> bool:
+        """Whether its values are gone."""
+        return workflow.submitted_seq < self.next_seq and workflow.ended_at < self.ended_before
+
+    @classmethod
+    def parse(cls, settings: Mapping[str, Any]) -> Dropped:
+        """Out of the settings of a manifest: what retention has done so far."""
+        return cls(**settings.get(_DROPPED, {}))
+
+    def within(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a manifest with this in them, where it says more than what stands there."""
+        said = max(self, Dropped.parse(settings))
+        return {**settings, _DROPPED: said._asdict()}
+
+
 class Expired(NamedTuple):
-    """workflow_id, status and last run of a workflow whose time is over."""
+    """A workflow whose time is over. run: the last one under its id, of a deleted predecessor too, from 1; 0: none;
+    ended_at: microseconds UTC."""
 
     workflow_id: str
     status: str
     run: int
+    submitted_seq: int
+    ended_at: int
 
 
-def expired(index: Index, policy: Policy, now: datetime | None = None) -> list[Expired]:
-    """Workflows that ended before their time of keeping; never an open one, nor a virtual actor."""
-    if policy.keep_s is None and policy.keep_failed_s is None:
-        return []
+def expired(index: Index, policy: Policy, now: datetime) -> list[Expired]:
+    """Workflows that ended before their time of keeping, counted from `now` (UTC without a zone); never an open one,
+    nor a virtual actor."""
     failed = policy.keep_s if policy.keep_failed_s is None else policy.keep_failed_s
-    params = {"ended_before": _before(policy.keep_s, now), "failed_before": _before(failed, now)}
+    return _ended(index, before(policy.keep_s, now), before(failed, now))
+
+
+def without_payloads(index: Index, policy: Policy, now: datetime) -> list[Expired]:
+    """Workflows that ended before the time for which values are kept; never an open one, nor an actor."""
+    moment = before(policy.payloads_s, now)
+    return _ended(index, moment, moment)
+
+
+def _ended(index: Index, ended_before: datetime | None, failed_before: datetime | None) -> list[Expired]:
+    if ended_before is None and failed_before is None:
+        return []
+    params = {"ended_before": ended_before, "failed_before": failed_before}
     frame = to_polars(index.run(folder("store")["expired"], params))
     return [Expired(*row) for row in frame.iter_rows()]
 
 
-def without_payloads(index: Index, policy: Policy, now: datetime | None = None) -> list[str]:
-    """Ids of workflows that ended before the time for which values are kept; never an open one, nor an actor."""
-    if policy.payloads_s is None:
-        return []
-    before = _before(policy.payloads_s, now)
-    frame = to_polars(index.run(folder("store")["expired"], {"ended_before": before, "failed_before": before}))
-    return frame["workflow_id"].to_list()
-
-
-def referenced(index: Index, no_payloads: list[str]) -> set[str]:
+def referenced(index: Index, no_payloads: Collection[str]) -> set[str]:
     """sha256 of every payload file that something in the store may need, the workflows `no_payloads` left aside."""
-    frame = to_polars(index.run(folder("store")["referenced"], {"no_payloads": no_payloads}))
+    frame = to_polars(index.run(folder("store")["referenced"], {"no_payloads": list(no_payloads)}))
     return set(frame["hash"].to_list())
 
 
-def _before(span_s: float | None, now: datetime | None) -> datetime | None:
-    moment = now or datetime.now(UTC).replace(tzinfo=None)
-    return None if span_s is None else moment - timedelta(seconds=span_s)
+def utc_now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def microseconds(moment: datetime) -> int:
+    """Since 1970."""
+    return (moment - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+
+
+def before(span_s: float | None, now: datetime) -> datetime | None:
+    """The moment that a span reaches back to; None: there is none."""
+    return None if span_s is None else now - timedelta(seconds=span_s)

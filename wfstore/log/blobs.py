@@ -45,6 +45,9 @@ class Blobs(Protocol):
     def local(self, name: str) -> str:
         """Path of a file on this machine with those bytes. It need not exist where there is no such name."""
 
+    def planned(self, name: str) -> str:
+        """What `local` will answer. Nothing need be there yet."""
+
     def remove(self, name: str) -> None:
         """Nothing happens when there is none."""
 
@@ -119,6 +122,9 @@ class LocalBlobs:
 
     def local(self, name: str) -> str:
         return os.path.join(self._path, name)
+
+    def planned(self, name: str) -> str:
+        return self.local(name)
 
     def remove(self, name: str) -> None:
         with translated(self._storage, f"removing {name}"):

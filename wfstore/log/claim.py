@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Callable
 
 from wfstore.errors import DamageError, FencedError
@@ -53,6 +55,16 @@ def open_writer(
             os.close(fd)
             raise
     return LogWriter(storage, claimed, segment, clock=clock, segment_bytes=segment_bytes)
+
+
+def newest_age_s(storage: str) -> float:
+    """Seconds since somebody wrote to the newest segment; infinite without one."""
+    names = list_names(storage)
+    with translated(storage, "looking at the newest segment"):
+        try:
+            return max(0.0, time.time() - os.stat(log_path(storage, names[-1])).st_mtime) if names else math.inf
+        except FileNotFoundError:
+            return math.inf
 
 
 def _id_in_log(storage: str) -> str | None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from wfstore.errors import DamageError
 from wfstore.log.manifest import HISTORY_DIRECTORY, HistoryFile, Manifest, history_blobs, newest_number, read_manifest
+from wfstore.objects import is_uri
 
 _CHUNK_BYTES = 1 << 20
 #: Paths of this process's checked files. A file is never changed, and no name is used twice.
@@ -47,8 +48,12 @@ class HistoryFiles:
         return newest_number(self._blobs)
 
     def path(self, file: HistoryFile) -> str:
-        """Where it lies on this machine, unchecked. Downloads nothing that lies here already."""
-        return self._blobs.local(file.name)
+        """Where it lies on this machine, or will once it was checked."""
+        return self._blobs.planned(file.name)
+
+    def missing(self, file: HistoryFile) -> bool:
+        """Whether it is not where it should be. What lies elsewhere is not looked for."""
+        return not is_uri(self.storage) and not os.path.exists(self.path(file))
 
     def checked(self, files: Iterable[HistoryFile]) -> list[str]:
         """Paths of the files, each of which was found to be what was written.
@@ -60,6 +65,7 @@ class HistoryFiles:
     def _check(self, file: HistoryFile) -> str:
         path = self.path(file)
         if (path, file.crc) not in _checked:
+            path = self._blobs.local(file.name)
             if (reason := difference(path, file)) is not None:
                 raise DamageError(self.storage, os.path.join(self.storage, HISTORY_DIRECTORY, file.name), 0, reason)
             _checked.add((path, file.crc))

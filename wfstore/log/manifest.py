@@ -54,13 +54,14 @@ class HistoryFile:
 class Part:
     """The events first_seq..last_seq in files, and the facts about every workflow among them as of last_seq.
 
-    events: how many of them are kept
+    events: how many of them are kept; schema: FACTS_SCHEMA of the version that wrote it
     """
 
     first_seq: int
     last_seq: int
     events: int
     files: tuple[HistoryFile, ...] = ()
+    schema: int = 1
 
     def of(self, kind: str) -> tuple[HistoryFile, ...]:
         """Its files of one kind, in the order of their ids."""

@@ -16,7 +16,7 @@ from wfstore.log import trim as local_trim
 from wfstore.log import verify as local
 from wfstore.log.cursor import Cursor
 from wfstore.log.group import Committer
-from wfstore.log.lease import Lease
+from wfstore.log.lease import LEASE_TIMEOUT_US, Lease
 from wfstore.log.reader import Extent
 from wfstore.log.storage import now_us, resolve_storage
 from wfstore.log.trim import Trimmed
@@ -47,6 +47,8 @@ class Reader(Protocol):
     def sealed(self, next_seq: int) -> list[Extent]: ...
 
     def unsealed(self) -> bool: ...
+
+    def unsealed_bytes(self) -> int: ...
 
     def lease(self) -> Lease | None: ...
 
@@ -142,6 +144,25 @@ def remove_lease(storage: str) -> None:
         files.remove_lease(storage)
     else:
         lease.remove_lease(storage)
+
+
+def beginning(storage: str) -> bool:
+    """Whether somebody has claimed the log of late, and has neither said that it manages the store nor left: a manager
+    that reads what there is, or an import. On object storage nobody can tell."""
+    if is_uri(storage) or (found := witness.read_witness(storage)) is None or found.clean:
+        return False
+    held = lease.read_lease(storage)
+    if held is not None and held.epoch == found.epoch:
+        return False
+    return claim.newest_age_s(storage) < LEASE_TIMEOUT_US / 1e6
+
+
+def replaced_bytes(storage: str, next_seq: int) -> int:
+    """Of the log: what `trim` would remove."""
+    if is_uri(storage):
+        log = open_reader(storage)
+        return max(0, sizes(storage)["log_bytes"] - sum(extent.bytes for extent in log.sealed(next_seq)))
+    return local_trim.replaced_bytes(storage, next_seq)
 
 
 def trim(storage: str, next_seq: int) -> Trimmed:

@@ -108,12 +108,17 @@ class LogReader:
 
     def unsealed(self) -> bool:
         """Whether there are events to whose file more may be added."""
+        return self.unsealed_bytes() > 0
+
+    def unsealed_bytes(self) -> int:
+        """Size so far of the file to which more may be added; 0 where it holds no event."""
         segments = self._current_survey().segments
         last = segments[-1] if segments else None
         if last is None or last.seal is not None:
-            return False
+            return 0
         with SegmentFile(self.storage, last.name) as file:
-            return file.end(last.header.start, None).next_seq > last.header.start.next_seq
+            end = file.end(last.header.start, None)
+        return end.offset if end.next_seq > last.header.start.next_seq else 0
 
     def lease(self) -> Lease | None:
         """Who last said that it manages this store; `lease_alive` tells whether it still does."""

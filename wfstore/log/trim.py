@@ -7,6 +7,7 @@ segment gone before the claim that fenced it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +42,16 @@ def trim(storage: str, next_seq: int) -> Trimmed:
         if files:
             sync_directory(log_path(storage))
     return Trimmed(files, freed)
+
+
+def replaced_bytes(storage: str, next_seq: int) -> int:
+    """What `trim` would remove. Raises StorageError, DamageError."""
+    size = 0
+    with translated(storage, "weighing segments that history files hold"):
+        for name in _names_before(take_survey(storage), next_seq):
+            with contextlib.suppress(FileNotFoundError):
+                size += os.path.getsize(log_path(storage, name))
+    return size
 
 
 def _names_before(survey: Survey, next_seq: int) -> list[str]:

@@ -64,11 +64,15 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Hide a workflow that neither runs nor waits; its id is free again."""
+    """Hide a workflow that neither runs nor waits; its id is free again.
+
+    run: only if this was its last run, else it counts as active: it went on since somebody looked
+    """
 
     workflow_id: str
     request_id: str | None = None
     by: str | None = None
+    run: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,7 +231,7 @@ def _delete(state: State, command: Delete, now: int) -> list[Event]:
     if gone is not None and command.request_id == gone.request_id is not None:
         return []
     workflow = _find(state, command.workflow_id)
-    if workflow.status in WORKFLOW_ACTIVE:
+    if workflow.status in WORKFLOW_ACTIVE or command.run not in (None, workflow.run):
         raise errors.WorkflowStillActiveError("DELETE", command.workflow_id)
     draft = draft_for(workflow, now, command.request_id, command.by)
     for task in list(workflow.open_attempts.values()):  # of a workflow that failed elsewhere
@@ -262,7 +262,7 @@ def admit(state: State, now: int) -> list[Event]:
 
 
 def _fire(state: State, command: Fire, now: int) -> list[Event]:
-    workflow = state.find(command.workflow_id)
+    workflow = state.workflows.get(command.workflow_id)
     task = None if workflow is None else workflow.tasks.get(command.task_id)
     if workflow is None or task is None:
         return []
@@ -281,7 +281,7 @@ def _fire(state: State, command: Fire, now: int) -> list[Event]:
 
 
 def _expire(state: State, command: Expire, now: int) -> list[Event]:
-    workflow = state.find(command.workflow_id)
+    workflow = state.workflows.get(command.workflow_id)
     if workflow is None or workflow.status != RUNNING or workflow.run != command.run or workflow.deadline_at is None:
         return []
     draft = draft_for(workflow, now)
@@ -314,7 +314,7 @@ def _record_read(state: State, command: RecordRead, now: int) -> list[Event]:
 
 
 def _record_started(state: State, command: RecordStarted, now: int) -> list[Event]:
-    workflow = state.find(command.workflow_id)
+    workflow = state.workflows.get(command.workflow_id)
     task = None if workflow is None else workflow.tasks.get(command.task_id)
     if workflow is None or task is None or task.open_started:
         return []
@@ -324,7 +324,7 @@ def _record_started(state: State, command: RecordStarted, now: int) -> list[Even
 
 
 def _record_outcome(state: State, command: RecordOutcome, now: int) -> list[Event]:
-    workflow = state.find(command.workflow_id)
+    workflow = state.workflows.get(command.workflow_id)
     task = None if workflow is None else workflow.tasks.get(command.task_id)
     if workflow is None or task is None or (task.open_run, task.open_attempt) != (command.run, command.attempt):
         return []

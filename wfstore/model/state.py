@@ -155,7 +155,8 @@ class Past(Protocol):
 
 class State:
     """Everything. `seq`: last event applied; `queue`: ids of PENDING workflows, first in first out; `past`: where the
-    workflows and deletions are that were let go of. One that is active, or of which an attempt is open, never is."""
+    workflows and deletions are that were let go of. Whatever is active, or has an open attempt, is in `workflows`, and
+    whoever is about such a thing need not `find` more."""
 
     __slots__ = ("deleted", "max_pending", "max_running", "past", "queue", "running", "seq", "session", "workflows")
 

@@ -2,12 +2,16 @@
 
 Whoever removes spares what was put lately: the event that points to it may be under way. A writer that finds its value
 there therefore puts it again unless it is young.
+
+Object storage cannot remove on a condition. Whoever removes looks at each object immediately before: only a writer that
+puts a value, which nobody used for a day, again in the few milliseconds between the two could still lose it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
 from wfstore.objects import Bucket, Entry
@@ -15,7 +19,7 @@ from wfstore.objects import Bucket, Entry
 FOLDER = "payloads"
 #: Nothing that was put so lately is removed.
 LATELY_S = 24 * 3600.0
-_AT_ONCE = 1000
+_AT_ONCE = 16
 
 
 def keep(bucket: Bucket, uri: str, data: bytes, now_s: float | None = None) -> None:
@@ -40,13 +44,17 @@ def remove_unreferenced(
         return 0, 0
     needed = kept()
     going = [entry for entry in old if PurePosixPath(entry.name).name not in needed]
-    files = size = 0
-    for start in range(0, len(going), _AT_ONCE):
-        # Somebody may have put one again while the list was made.
-        some = [entry for entry in going[start : start + _AT_ONCE] if bucket.find(entry.name) == entry]
-        bucket.remove(entry.name for entry in some)
-        files, size = files + len(some), size + sum(entry.bytes for entry in some)
-    return files, size
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        freed = [size for size in threads.map(lambda entry: _remove(bucket, entry), going) if size is not None]
+    return len(freed), sum(freed)
+
+
+def _remove(bucket: Bucket, entry: Entry) -> int | None:
+    """None where somebody has put it again, or removed it, since it was listed."""
+    if bucket.find(entry.name) != entry:
+        return None
+    bucket.remove([entry.name])
+    return entry.bytes
 
 
 def _old(bucket: Bucket, lately_s: float) -> Iterator[Entry]:

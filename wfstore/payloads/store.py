@@ -21,6 +21,8 @@ from wfstore.payloads.pickling import hash_of
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _HASH = re.compile(r"[0-9a-f]{64}")
+_BY_RETENTION = ": retention has removed it (wfstore retain --payloads)"
+_OR_RETENTION = ". Either retention has removed it (wfstore retain --payloads), or the file was lost"
 
 #: macOS: fsync leaves the data in the drive's cache there, this does not.
 _FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
@@ -67,18 +69,20 @@ class PayloadStore:
             payload = payload.hash
         data = self._read_file(payload) if self._bucket is None else self._bucket.get(self.uri(payload))
         if data is None:
-            raise PayloadMissingError(self.storage, f"payload {payload} is not in this store")
+            raise PayloadMissingError(self.storage, f"payload {payload} is not in this store{_OR_RETENTION}")
         if hash_of(data) != payload:
             reason = f"its {len(data)} bytes do not have the hash in its name"
             raise DamageError(self.storage, self.uri(payload), 0, reason)
         return data
 
     def _read_file(self, hash: str) -> bytes | None:
+        path = self.path(hash)
         try:
-            with open(self.path(hash), "rb", buffering=0) as file:
-                return file.readall()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+            if (found := _read(path)) is not None:
+                return found
+            # Whoever removes what nobody uses gives it back when somebody does.
+            back = (_read(other) for other in [*collect.aside(path), path])
+            return next((data for data in back if data is not None), None)
         except OSError as error:
             raise StorageError(self.storage, f"payload {hash} cannot be read: {error}") from error
 
@@ -86,7 +90,8 @@ class PayloadStore:
         """Whether the store holds it; its bytes are not checked."""
         if self._bucket is not None:
             return self._bucket.size(self.uri(hash)) is not None
-        return os.path.isfile(self.path(hash))
+        path = self.path(hash)
+        return os.path.isfile(path) or bool(collect.aside(path)) or os.path.isfile(path)
 
     def unreferenced(self, kept: Collection[str]) -> list[str]:
         """Paths of files that nobody made or used lately and whose hash is not in `kept`."""
@@ -108,7 +113,10 @@ class PayloadStore:
         return os.path.join(os.path.dirname(self._root), *self.uri(hash).split("/"))
 
     def uri(self, hash: str) -> str:
-        """Where it lies relative to the storage: ``payloads/ab/ab12...``."""
+        """Where it lies relative to the storage: ``payloads/ab/ab12...``. Raises PayloadMissingError for what is no
+        sha256; the empty text stands for a value whose row in a history file has lost it."""
+        if not hash:
+            raise PayloadMissingError(self.storage, f"this value is no longer kept{_BY_RETENTION}")
         if not _HASH.fullmatch(hash):
             raise PayloadMissingError(self.storage, f"{hash!r} is not the sha256 of a payload")
         return payload_uri(hash)
@@ -133,6 +141,14 @@ class PayloadStore:
                 self.storage, f"no space left for a payload of {size} bytes; free some, then resume the workflow"
             )
         return StorageError(self.storage, f"a payload of {size} bytes cannot be written: {error}")
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.readall()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _size(path: str) -> int:

@@ -4,6 +4,7 @@ needs. Any number may run at once: of two that publish, one wins, and the other 
 
 from __future__ import annotations
 
+import bisect
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -16,6 +17,7 @@ from wfstore.index.compaction import plan
 from wfstore.index.compaction.dead import dead_since, packs_of
 from wfstore.index.compaction.sweep import Swept, sweep
 from wfstore.index.compaction.workers import Task, Workers
+from wfstore.index.retention import Dropped
 from wfstore.log import failpoints, now_us, open_reader
 from wfstore.log.history import HistoryFiles
 from wfstore.log.manifest import (
@@ -29,7 +31,7 @@ from wfstore.log.manifest import (
 )
 from wfstore.log.reader import Extent
 from wfstore.log.witness import read_witness
-from wfstore.schema.history import DELETED, EVENTS, KINDS, PACKS
+from wfstore.schema.history import DELETED, EVENTS, FACTS_SCHEMA, KINDS, PACKS
 
 #: One new part takes in so much of the log at most; its sorted runs lie in a work folder meanwhile.
 _PART_EVENTS, _PART_BYTES = 16_000_000, 4 << 30
@@ -42,12 +44,13 @@ Progress = Callable[[str, int, int], None]
 @dataclass(slots=True)
 class Compacted:
     """What a compaction did. events: taken in from the log, as `parts` new parts; merged: old parts that became fewer;
-    purged: groups of files written anew without what was deleted."""
+    purged: groups of files written anew without what was deleted; payload_files: values that only those needed."""
 
     events: int = 0
     parts: int = 0
     merged: int = 0
     purged: int = 0
+    payload_files: int = 0
     removed: Swept = field(default_factory=Swept)
 
 
@@ -80,20 +83,25 @@ def compact(
 
 def drop_payloads(
     storage: str,
-    ids: Sequence[str],
+    chosen: Callable[[], Collection[str]],
+    dropped: Callable[[int], Dropped],
     *,
     grace_s: float = GRACE_S,
     workers: int | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> int:
-    """Leave the values of these workflows out of all pack files; returns how many groups of files that took."""
+    """Leave the values of workflows out of all pack files; returns of how many.
+
+    chosen: their ids, asked again before anything counts: what was resumed meanwhile keeps its values. dropped: what to
+    say about it in the manifest whose files end before the given seq.
+    """
     said = Compacted()
     with Workers(storage, workers) as pool:
         job = _Compaction(storage, pool, progress, said)
-        while not job.drop_payloads(ids):
+        while (count := job.drop_payloads(chosen, dropped)) is None:
             pass
     sweep(storage, grace_s)
-    return said.purged
+    return count
 
 
 class _Work:
@@ -189,7 +197,7 @@ class _Compaction:
                 target = [work.path, first_seq, last_seq, group]
                 tasks.append(self._task("rewrite", files=_plain(inputs), bounds=edges[low : high + 1], target=target))
             files = _files(self._pool.map(tasks, lambda done: self._progress("merging", done, len(tasks))))
-            parts = (*manifest.parts[:start], _part(first_seq, last_seq, files), *manifest.parts[stop:])
+            parts = (*manifest.parts[:start], _part(first_seq, last_seq, files, _schema(old)), *manifest.parts[stop:])
             self._publish(manifest, work, files, parts=parts)
         self._said.merged += len(old)
 
@@ -207,12 +215,32 @@ class _Compaction:
             self._replace(manifest, work, places, answers, KINDS, purged_to=manifest.next_seq - 1)
         self._said.purged += len(places)
 
-    def drop_payloads(self, ids: Sequence[str]) -> bool:
-        """False when somebody else published first."""
+    def drop_payloads(self, chosen: Callable[[], Collection[str]], dropped: Callable[[int], Dropped]) -> int | None:
+        """None when it has to be done again: somebody else published first, or resumed one of them."""
         manifest = read_manifest(self._storage, self._blobs)
-        places = packs_of(self._storage, manifest, ids)
-        if not places:
-            return True
+        ids = sorted(chosen())
+        if not ids:
+            return 0
+        try:
+            places = packs_of(self._storage, manifest, ids)
+            settings = dropped(manifest.next_seq).within(manifest.settings)
+            return len(ids) if self._drop_from(manifest, places, ids, settings, chosen) else None
+        except _LostError:
+            return None
+        except Exception:
+            # As in `once`.
+            if newest_number(self._blobs) == manifest.number:
+                raise
+            return None
+
+    def _drop_from(
+        self,
+        manifest: Manifest,
+        places: Sequence[tuple[int, int]],
+        ids: Sequence[str],
+        settings: dict[str, Any],
+        chosen: Callable[[], Collection[str]],
+    ) -> bool:
         with _Work(self._blobs.scratch()) as work:
             tasks = []
             for number, group in places:
@@ -220,12 +248,11 @@ class _Compaction:
                 files = [file for file in part.of(PACKS) if file.group == group]
                 target = [work.path, part.first_seq, part.last_seq, group]
                 arguments = {"files": _plain(files), "bounds": [None, None], "target": target}
-                tasks.append(self._task("rewrite", **arguments, no_payloads=list(ids)))
+                tasks.append(self._task("rewrite", **arguments, no_payloads=_between(ids, files)))
             answers = self._pool.map(tasks, lambda done: self._progress("removing values", done, len(tasks)))
-            try:
-                self._replace(manifest, work, places, answers, {PACKS})
-            except _LostError:
+            if not set(ids) <= set(chosen()):
                 return False
+            self._replace(manifest, work, places, answers, {PACKS}, settings=settings)
         self._said.purged += len(places)
         return True
 
@@ -242,7 +269,8 @@ class _Compaction:
         parts = list(manifest.parts)
         for (number, group), answer in zip(places, answers, strict=True):
             kept = [file for file in parts[number].files if file.group != group or file.kind not in kinds]
-            parts[number] = _part(parts[number].first_seq, parts[number].last_seq, [*kept, *_files([answer])])
+            old = parts[number]
+            parts[number] = _part(old.first_seq, old.last_seq, [*kept, *_files([answer])], old.schema)
         self._publish(manifest, work, _files(answers), parts=tuple(parts), **changes)
 
     def _publish(self, manifest: Manifest, work: _Work, files: Iterable[HistoryFile], **changes: Any) -> None:
@@ -283,6 +311,18 @@ def _plain(files: Iterable[HistoryFile]) -> list[dict[str, Any]]:
     return [asdict(file) for file in files]
 
 
-def _part(first_seq: int, last_seq: int, files: Sequence[HistoryFile]) -> Part:
+def _between(ids: Sequence[str], files: Iterable[HistoryFile]) -> list[str]:
+    """Those of sorted ids that the files may hold."""
+    (low, high) = min(file.min_id or "" for file in files), max(file.max_id or "" for file in files)
+    return list(ids[bisect.bisect_left(ids, low) : bisect.bisect_right(ids, high)])
+
+
+def _schema(parts: Iterable[Part]) -> int:
+    """What parts that became one can be relied on to have."""
+    return min(part.schema for part in parts)
+
+
+def _part(first_seq: int, last_seq: int, files: Sequence[HistoryFile], schema: int = FACTS_SCHEMA) -> Part:
     events = sum(file.rows for file in files if file.kind == EVENTS)
-    return Part(first_seq, last_seq, events, tuple(sorted(files, key=lambda file: (file.kind, file.group))))
+    ordered = tuple(sorted(files, key=lambda file: (file.kind, file.group)))
+    return Part(first_seq, last_seq, events, ordered, schema)

@@ -71,6 +71,10 @@ class ObjectBlobs:
                 self._download(name, size)
         return str(path)
 
+    def planned(self, name: str) -> str:
+        """As `Blobs.planned`."""
+        return str(self._path(name))
+
     def remove(self, name: str) -> None:
         """As `Blobs.remove`."""
         self._bucket.remove([self._key(name)])

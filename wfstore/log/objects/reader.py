@@ -116,6 +116,10 @@ class ObjectLogReader:
                 found.append(Extent(place.first_seq, following - 1, size))
         return found
 
+    def unsealed_bytes(self) -> int:
+        """Size of an object to which more may be added: there is none."""
+        return 0
+
     def unsealed(self) -> bool:
         """Whether there are events to whose object more may be added: never."""
         return False
