@@ -13,7 +13,17 @@ from wfstore.index import Index, to_polars
 from wfstore.index.catalog import folder
 from wfstore.index.compaction import Compacted, compact
 from wfstore.index.retention import NoPolicyError, Policy, referenced
-from wfstore.log import beginning, lease_alive, now_us, open_reader, open_writer, read_lease, replaced_bytes, sizes
+from wfstore.log import (
+    beginning,
+    lease_alive,
+    now_us,
+    open_reader,
+    open_writer,
+    read_lease,
+    replaced_bytes,
+    sizes,
+    store_id,
+)
 from wfstore.log.manifest import Manifest, history_blobs, manifest_number, publish_manifest, read_manifest
 from wfstore.payloads import PayloadStore
 from wfstore.schema.history import DELETED
@@ -40,7 +50,7 @@ def compacted(storage: str, index: Index, grace_s: float, progress: Progress) ->
     seal(storage)
     done = compact(storage, grace_s=grace_s, progress=progress)
     if read_manifest(storage).of(DELETED):
-        done.payload_files, _ = PayloadStore(storage).remove_unreferenced(lambda: referenced(index, ()))
+        done.payload_files, _ = PayloadStore(storage).remove_unreferenced(lambda: referenced(index))
     return done
 
 
@@ -64,7 +74,9 @@ def _keep(storage: str, policy: Policy) -> None:
     blobs = history_blobs(storage)
     while True:
         manifest = read_manifest(storage, blobs)
-        if publish_manifest(blobs, manifest.following(now_us(), settings=policy.within(manifest.settings))):
+        known = manifest.store_id or store_id(storage)
+        settings = policy.within(manifest.settings)
+        if publish_manifest(blobs, manifest.following(now_us(), store_id=known, settings=settings)):
             return
 
 

@@ -67,12 +67,15 @@ class Retention:
 
     def look(self) -> Retained:
         """What would go. Changes nothing."""
-        over, ended = self._over(), self._ended()
+        over, managed = self._over(), self._managed()
         gone = {workflow.workflow_id for workflow in over}
         said = self.said(over, dry_run=True)
-        still = self._in_tail() if self._managed() else set()
+        # Where a manager writes, what lies in the log alone stays for now.
+        still = self._in_tail() if managed else set()
         said.payload_workflows = len(self._to_empty(still) - gone)
-        said.payload_files = len(PayloadStore(self._storage).unreferenced(referenced(self._index, gone | _ids(ended))))
+        aside = _ids(self._ended()) - still | (set() if managed else gone)
+        needed = referenced(self._index, aside, purged=not managed)
+        said.payload_files = len(PayloadStore(self._storage).unreferenced(needed))
         return said
 
     def delete(self, progress: Progress) -> list[Expired]:
@@ -113,8 +116,11 @@ class Retention:
 
     def collect(self) -> int:
         """Remove payload files that nothing needs any more; how many. Raises the StorageError family."""
-        store = PayloadStore(self._storage)
-        return store.remove_unreferenced(lambda: referenced(self._index, _ids(self._ended())))[0]
+
+        def needed() -> set[str]:
+            return referenced(self._index, _ids(self._ended()) - self._in_tail())
+
+        return PayloadStore(self._storage).remove_unreferenced(needed)[0]
 
     # -- what is concerned --------------------------------------------------------------------------------------------
 

@@ -23,4 +23,4 @@ named AS NOT MATERIALIZED (
 SELECT DISTINCT named.hash
 FROM named
 ANTI JOIN no_payloads ON no_payloads.workflow_id = named.workflow_id
-ANTI JOIN deleted ON deleted.workflow_id = named.workflow_id AND deleted.seq > named.seq
+ANTI JOIN deleted ON deleted.workflow_id = named.workflow_id AND deleted.seq > named.seq AND $purged

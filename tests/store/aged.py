@@ -15,10 +15,10 @@ import pytest
 import wfstore
 import wfstore._retention
 from tests.index.worlds import World, dag, spec
-from tests.model.histories import T0, actor_call
+from tests.model.histories import T0
 from wfstore.log import open_reader, open_writer
 from wfstore.model.commands import CallActor, Cancel, Delete, Interrupt, Resume, Submit
-from wfstore.model.dag import DagSpec, TaskOptions, TaskSpec
+from wfstore.model.dag import ACTOR, DagSpec, TaskOptions, TaskSpec
 from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef
 from wfstore.payloads import PayloadStore
 
@@ -28,6 +28,7 @@ STATUSES = {"done": "SUCCESSFUL", "failed": "FAILED", "canceled": "CANCELED", "a
             "resumed": "SUCCESSFUL", "late": "FAILED"}  # fmt: skip
 STAY = {"interrupted": "RESUMABLE", "running": "RUNNING", "pending": "PENDING", "idle": "SUCCESSFUL", "busy": "RUNNING"}
 DAY_US = 86_400_000_000
+BODY = b"a body that all share"
 
 
 def at(days: float) -> datetime:
@@ -41,7 +42,7 @@ class Aged(World):
         super().__init__(managed=False)
         self.path = path
         self.payloads = PayloadStore(str(path))
-        self.body = self.payloads.put_file(b"a body that all share").hash
+        self.body = self.payloads.put_file(BODY).hash
 
     def large(self, mark: str) -> PayloadRef:
         return self.payloads.put(pickle.dumps(f"large-{mark}" * INLINE_LIMIT_BYTES))
@@ -54,6 +55,11 @@ class Aged(World):
         first = TaskSpec("first", "shop.first", self.body, self.small(f"args-{mark}"), (), (), shared, TaskOptions())
         last = TaskSpec("last", "shop.last", self.body, self.large(f"args-{mark}"), (0,), ("argument",))
         return DagSpec((first, last), 1)
+
+    def call(self, method: str) -> DagSpec:
+        """Of a virtual actor."""
+        task = TaskSpec(method, f"m.Counter.{method}", self.body, type=ACTOR, facts={"method": method})
+        return DagSpec((task,), 0)
 
     def begin(self, name: str, *shared: PayloadRef, mark: str | None = None) -> None:
         mark = mark or name
@@ -107,12 +113,12 @@ def fill(path: Path) -> Aged:
     world.end("first", "interrupted", output=world.large("out-interrupted"))
     world.do(Interrupt("interrupted"))
     for name in ("idle", "busy"):
-        world.do(Submit(name, actor_call("__init__"), None, {}, f"i-{name}", actor=("m.Counter", world.body)))
+        world.do(Submit(name, world.call("__init__"), None, {}, f"i-{name}", actor=("m.Counter", world.body)))
         world.end("__init__", name, state=world.large(f"state-{name}"))
     world.begin("late")
     world.close("late", 30, fails=True)
     world.begin("running")
-    world.do(CallActor("busy", actor_call("incr"), {}, "call"))
+    world.do(CallActor("busy", world.call("incr"), {}, "call"))
     exact(world, ENDED)
     return world
 
@@ -163,4 +169,18 @@ def _cell(value: Any) -> bytes:
     return text
 
 
-__all__ = ["ENDED", "STATUSES", "STAY", "Aged", "age", "at", "at_day", "bytes_of", "dag", "fill", "spec", "write"]
+__all__ = [
+    "BODY",
+    "ENDED",
+    "STATUSES",
+    "STAY",
+    "Aged",
+    "age",
+    "at",
+    "at_day",
+    "bytes_of",
+    "dag",
+    "fill",
+    "spec",
+    "write",
+]

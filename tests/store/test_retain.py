@@ -11,7 +11,7 @@ import pytest
 
 import wfstore
 from tests.model.histories import T0
-from tests.store.aged import ENDED, STATUSES, STAY, Aged, age, at_day, bytes_of, exact, fill, write
+from tests.store.aged import BODY, ENDED, STATUSES, STAY, Aged, age, at_day, bytes_of, exact, fill, write
 from wfstore import errors
 
 
@@ -160,15 +160,14 @@ def test_one_that_is_resumed_between_choosing_and_dropping_keeps_its_values(
     store: wfstore.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`failed` goes on while pack files are being written."""
-    from wfstore.index.compaction import compact as module
+    import importlib
+
     from wfstore.log import open_writer
     from wfstore.model.events import WORKFLOW_STARTED, Event
 
     at_day(monkeypatch, 30)
-    import importlib
-
     module = importlib.import_module("wfstore.index.compaction.compact")
-    publish, done = module._Compaction._replace, []
+    done: list[int] = []
     check = module._Compaction._drop_from
 
     def resumed_meanwhile(self: Any, *given: Any) -> bool:
@@ -179,7 +178,6 @@ def test_one_that_is_resumed_between_choosing_and_dropping_keeps_its_values(
             writer.close()
         return bool(check(self, *given))
 
-    assert publish
     monkeypatch.setattr(module._Compaction, "_drop_from", resumed_meanwhile)
     said = store.retain(payloads="26d", grace="0s")
     assert said.payload_workflows == 2
@@ -262,7 +260,7 @@ def test_delete_then_compact_then_submit_again(tmp_path: Path) -> None:
     world.do(Delete("w", "r"))
     store = write(world)
     age(tmp_path)
-    assert store.compact(grace="0s").payload_files == 2
+    assert store.compact(grace="0s").payload_files == 3, "arguments, output and body"
     kept = bytes_of(tmp_path)
     for mark in (b"meta-w", b"args-w", b"out-w", b"repr-w"):
         assert mark not in kept
@@ -270,6 +268,7 @@ def test_delete_then_compact_then_submit_again(tmp_path: Path) -> None:
     with pytest.raises(errors.WorkflowNotFoundError):
         store.history("w")
     before = len(world.simulation.log)
+    world.payloads.put_file(BODY)
     world.begin("w", mark="anew")
     world.close("w", 2, mark="anew")
     from wfstore.log import open_writer

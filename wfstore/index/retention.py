@@ -10,9 +10,10 @@ from wfstore.index.catalog import folder
 from wfstore.index.filters import length
 from wfstore.index.history import to_polars
 from wfstore.index.tail import Index
+from wfstore.log.verify_history import VALUES_DROPPED
 
 _NAMES = ("keep_s", "keep_failed_s", "payloads_s")
-_POLICY, _DROPPED = "retention", "payloads_dropped"
+_POLICY = "retention"
 
 
 class NoPolicyError(ValueError):
@@ -67,12 +68,12 @@ class Dropped(NamedTuple):
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> Dropped:
         """Out of the settings of a manifest: what retention has done so far."""
-        return cls(**settings.get(_DROPPED, {}))
+        return cls(**settings.get(VALUES_DROPPED, {}))
 
     def within(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of a manifest with this in them, where it says more than what stands there."""
         said = max(self, Dropped.parse(settings))
-        return {**settings, _DROPPED: said._asdict()}
+        return {**settings, VALUES_DROPPED: said._asdict()}
 
 
 class Expired(NamedTuple):
@@ -107,9 +108,13 @@ def _ended(index: Index, ended_before: datetime | None, failed_before: datetime 
     return [Expired(*row) for row in frame.iter_rows()]
 
 
-def referenced(index: Index, no_payloads: Collection[str]) -> set[str]:
-    """sha256 of every payload file that something in the store may need, the workflows `no_payloads` left aside."""
-    frame = to_polars(index.run(folder("store")["referenced"], {"no_payloads": list(no_payloads)}))
+def referenced(index: Index, no_payloads: Collection[str] = (), *, purged: bool = False) -> set[str]:
+    """sha256 of every payload file that something in the store may need, the workflows `no_payloads` left aside.
+
+    purged: leave aside what was deleted, as well: otherwise it counts for as long as history files and log have it.
+    """
+    params = {"no_payloads": list(no_payloads), "purged": purged}
+    frame = to_polars(index.run(folder("store")["referenced"], params))
     return set(frame["hash"].to_list())
 
 

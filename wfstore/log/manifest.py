@@ -181,8 +181,13 @@ def _checksum(body: bytes) -> bytes:
 
 
 def _part(values: dict[str, Any]) -> Part:
-    files = tuple(HistoryFile(**file) for file in values.pop("files"))
-    return Part(**values, files=files)
+    files = tuple(HistoryFile(**_known(HistoryFile, file)) for file in values["files"])
+    return Part(**{**_known(Part, values), "files": files})
+
+
+def _known(class_: type[HistoryFile | Part], values: dict[str, Any]) -> dict[str, Any]:
+    """What this version knows of what a newer one may say."""
+    return {name: values[name] for name in class_.__dataclass_fields__ if name in values}
 
 
 def _gap(manifest: Manifest) -> str | None:

@@ -146,6 +146,17 @@ def remove_lease(storage: str) -> None:
         lease.remove_lease(storage)
 
 
+def store_id(storage: str) -> str:
+    """What tells the store from all others; empty where it has lost its store.json."""
+    if is_uri(storage):
+        from wfstore.log.objects.files import read_witness
+
+        found = read_witness(bucket_of(storage))
+    else:
+        found = witness.read_witness(storage)
+    return "" if found is None else found.store_id
+
+
 def beginning(storage: str) -> bool:
     """Whether somebody has claimed the log of late, and has neither said that it manages the store nor left: a manager
     that reads what there is, or an import. On object storage nobody can tell."""

@@ -94,6 +94,7 @@ class _Check:
         lease = read_lease(storage)
         self._managed = lease is not None and lease_alive(lease, now_us())
         self._payloads: set[str] = set()
+        self._in_history = 1
 
     def run(self) -> None:
         witness = self._witness()
@@ -102,6 +103,7 @@ class _Check:
         history = check_history(self.storage, None if witness is None else witness.store_id)
         self._note_history(history)
         after = None if history.manifest is None else history.manifest.next_seq
+        self._in_history = after or 1
         if witness is not None:
             self._check_witness(witness, survey, after or 1)
         self._check_segments(survey, before, after)
@@ -222,7 +224,9 @@ class _Check:
             raise file.damage(at.offset, f"rows that cannot be read: {error}") from error
         self.report.events += block.rows
         columns: list[Iterable[Any]] = [values.get(name, ()) for name in ("type", "uri", "hash", "attributes")]
-        for type_, uri, hash_, attributes in zip(*columns, strict=False):
+        for seq, (type_, uri, hash_, attributes) in enumerate(zip(*columns, strict=False), block.first_seq):
+            if seq < self._in_history:
+                continue  # what its history file needs counts: retention may have been there
             if uri:
                 self._payloads.add(uri)
             if type_ == TASK_DEFINED:

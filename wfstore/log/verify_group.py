@@ -101,7 +101,9 @@ class GroupCheck:
     def _note_payloads(self, rows: pa.Table, packed: pa.Table | None) -> None:
         self._payloads.update(pc.unique(rows["uri"].drop_null()).to_pylist())
         defined = rows.filter(pc.equal(rows["type"], TASK_DEFINED))
-        self._payloads.update(payload_uri(hash_) for hash_ in pc.unique(defined["hash"].drop_null()).to_pylist())
+        self._payloads.update(
+            payload_uri(hash_) for hash_ in pc.unique(defined["hash"].drop_null()).to_pylist() if hash_
+        )
         sharing = defined.filter(pc.fill_null(pc.match_substring(defined["attributes"], _SHARED), False))
         if packed is not None:
             with_text = packed.filter(pc.is_valid(packed["attributes"]))

@@ -18,7 +18,7 @@ from wfstore.index.compaction.dead import dead_since, packs_of
 from wfstore.index.compaction.sweep import Swept, sweep
 from wfstore.index.compaction.workers import Task, Workers
 from wfstore.index.retention import Dropped
-from wfstore.log import failpoints, now_us, open_reader
+from wfstore.log import failpoints, now_us, open_reader, store_id
 from wfstore.log.history import HistoryFiles
 from wfstore.log.manifest import (
     HistoryFile,
@@ -30,7 +30,6 @@ from wfstore.log.manifest import (
     read_manifest,
 )
 from wfstore.log.reader import Extent
-from wfstore.log.witness import read_witness
 from wfstore.schema.history import DELETED, EVENTS, FACTS_SCHEMA, KINDS, PACKS
 
 #: One new part takes in so much of the log at most; its sorted runs lie in a work folder meanwhile.
@@ -279,8 +278,7 @@ class _Compaction:
         for file in files:
             self._blobs.publish(file.name, os.path.join(work.path, file.name))
         if not manifest.store_id:
-            witness = read_witness(self._storage)
-            changes["store_id"] = witness.store_id if witness else ""
+            changes["store_id"] = store_id(self._storage)
         if not publish_manifest(self._blobs, manifest.following(now_us(), **changes)):
             for file in files:
                 self._blobs.remove(file.name)

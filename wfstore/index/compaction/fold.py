@@ -11,10 +11,11 @@ from wfstore.index import database
 from wfstore.index.catalog import folder
 from wfstore.index.compaction.output import AS_OF
 from wfstore.model.events import WORKFLOW_DELETED
-from wfstore.schema.history import FACTS, KINDS, VIEW_KINDS
+from wfstore.schema.history import ACTOR_CALLS, FACTS, KINDS, VIEW_KINDS, VIRTUAL_ACTORS
 
 _FOLDS = ("workflow_facts", "run_facts", "task_facts", "attempt_facts", "actor_facts")
 _ROWS = "arrived_rows"
+_OF_ACTORS = (ACTOR_CALLS, VIRTUAL_ACTORS)
 
 
 class Folder:
@@ -44,7 +45,10 @@ class Folder:
             for name in VIEW_KINDS:
                 database.run(connection, f"CREATE VIEW hot.{name} AS {folder('views')[name].sql}")
             self._ready = True
+        actors = connection.sql(folder("store")["has_actors"].sql).fetchone()
         for kind in FACTS:
+            if kind in _OF_ACTORS and not (actors and actors[0]):
+                continue
             relation = connection.sql(folder("facts")[kind].sql).order(", ".join(KINDS[kind].sort))
             yield kind, stamped(relation.to_arrow_table(), as_of)
         connection.unregister(_ROWS)

@@ -130,7 +130,7 @@ def _leaf(schema: pa.Schema, name: str) -> str:
 def _sorting(kind: str, schema: pa.Schema) -> Sequence[pq.SortingColumn] | None:
     if any(pa.types.is_nested(field.type) for field in schema):
         return None  # positions would be those of leaves
-    return [pq.SortingColumn(schema.names.index(name)) for name in KINDS[kind].sort]
+    return [pq.SortingColumn(schema.names.index(name), nulls_first=True) for name in KINDS[kind].sort]
 
 
 def _plain(type_: pa.DataType) -> pa.DataType:

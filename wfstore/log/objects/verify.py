@@ -5,6 +5,7 @@ It only reads: an object is there whole or not at all, so there is nothing that 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable
 from itertools import islice
@@ -13,6 +14,7 @@ from typing import Any
 
 from wfstore.errors import DamageError
 from wfstore.log._files import no_store
+from wfstore.log.manifest import read_manifest
 from wfstore.log.objects import link
 from wfstore.log.objects.files import read_floor, read_witness
 from wfstore.log.objects.link import START, End, Place
@@ -42,7 +44,7 @@ class _Check:
         self._storage = bucket.storage
         self.report = VerifyReport()
         self._store_id = ""
-        self._floor = 1
+        self._floor = self._in_history = 1
         self._payloads: set[str] = set()
 
     def run(self) -> None:
@@ -50,6 +52,8 @@ class _Check:
         witness = self._witness(bool(entries))
         self._store_id = "" if witness is None else witness.store_id
         self._floor = read_floor(self._bucket)
+        with contextlib.suppress(DamageError):
+            self._in_history = read_manifest(self._storage).next_seq
         self._check_chain([(place, entry) for entry in entries if (place := link.parse_name(entry.name)) is not None])
         if witness is not None and witness.segment:
             self._check_witness(witness, {entry.name: entry.bytes for entry in entries})
@@ -123,7 +127,9 @@ class _Check:
             raise DamageError(self._storage, place.name, 0, f"rows that cannot be read: {error}") from error
         self.report.events += block.rows
         columns: list[Iterable[Any]] = [values.get(name, ()) for name in names]
-        for type_, uri, hash_, attributes in zip(*columns, strict=False):
+        for seq, (type_, uri, hash_, attributes) in enumerate(zip(*columns, strict=False), block.first_seq):
+            if seq < self._in_history:
+                continue  # retention may have removed what it needs
             if uri:
                 self._payloads.add(uri)
             if type_ == TASK_DEFINED:
