@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import zlib
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import wfstore
-from tests.compaction.stores import Pair, real_payloads, small_plan, stir, views
+from tests.compaction.stores import Pair, planned, real_payloads, stir, views
 from tests.model.histories import random_history
 from wfstore.log.manifest import (
     HISTORY_DIRECTORY,
@@ -28,14 +27,15 @@ from wfstore.log.manifest import (
 )
 from wfstore.schema.history import EVENTS, KINDS
 
-#: A plan and a history with all kinds of files in several parts and groups.
-_PLAN, _SEED, _STEPS = 4, 6, 60
+#: A history with all kinds of files in several parts and groups.
+_SEED, _STEPS = 17, 60
 
 
 def make(root: Path) -> Pair:
     """A store whose log goes on behind its history files; `expected` is what its views say."""
     root.mkdir(exist_ok=True)
-    with small_plan(random.Random(_PLAN)), real_payloads(root / "store"):
+    plan = planned(range_events=20, group_events=25, fan_out=8, part_events=60)
+    with plan, real_payloads(root / "store"):
         simulation = random_history(_SEED, 0)
         stir(simulation, _STEPS)
         pair = Pair(root, 600)

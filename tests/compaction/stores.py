@@ -45,18 +45,36 @@ COLUMNS = {name: _EVENTS if name == "events" else "*" for name in VIEWS if name 
 
 @contextmanager
 def small_plan(rng: random.Random) -> Iterator[None]:
-    """Plans as for a large history, with few rows."""
-    module = importlib.import_module("wfstore.index.compaction.compact")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "RANGE_EVENTS", rng.choice([20, 60, 250_000]))
-        patch.setattr(plan, "_GROUP_EVENTS", rng.choice([30, 100, 1_000_000]))
+    """A plan as for a large history, with few rows."""
+    with (
+        planned(
+            range_events=rng.choice([20, 60, 250_000]),
+            group_events=rng.choice([30, 100, 1_000_000]),
+            fan_out=rng.choice([2, 3]),
+            small_events=rng.choice([0, 40, 400_000]),
+            part_events=rng.choice([30, 16_000_000]),
+        ),
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setattr(plan, "MAX_GROUPS", rng.choice([2, 8]))
-        patch.setattr(plan, "FAN_OUT", rng.choice([2, 3]))
         patch.setattr(plan, "_TIER_EVENTS", rng.choice([8, 50, 1000]))
         patch.setattr(plan, "_SAMPLE_ROWS", rng.choice([5, 4_000]))
-        patch.setattr(module, "_SMALL_EVENTS", rng.choice([0, 40, 400_000]))
-        patch.setattr(module, "_PART_EVENTS", rng.choice([30, 16_000_000]))
         patch.setattr(output, "_ROW_GROUP_ROWS", rng.choice([4, 16, 20_480]))
+        yield
+
+
+@contextmanager
+def planned(
+    *, range_events: int, group_events: int, fan_out: int, small_events: int = 0, part_events: int = 16_000_000
+) -> Iterator[None]:
+    """A plan with these numbers; `wfstore.index.compaction.plan` says what they mean."""
+    module = importlib.import_module("wfstore.index.compaction.compact")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "RANGE_EVENTS", range_events)
+        patch.setattr(plan, "_GROUP_EVENTS", group_events)
+        patch.setattr(plan, "FAN_OUT", fan_out)
+        patch.setattr(module, "_SMALL_EVENTS", small_events)
+        patch.setattr(module, "_PART_EVENTS", part_events)
         yield
 
 

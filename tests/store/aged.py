@@ -14,7 +14,7 @@ import pytest
 
 import wfstore
 import wfstore._retention
-from tests.index.worlds import World, dag, spec
+from tests.index.worlds import World
 from tests.model.histories import T0
 from wfstore.log import open_reader, open_writer
 from wfstore.model.commands import CallActor, Cancel, Delete, Interrupt, Resume, Submit
@@ -167,20 +167,3 @@ def _cell(value: Any) -> bytes:
         for piece in text.split(b'"data":"')[1:]:
             text += base64.b64decode(piece.partition(b'"')[0])
     return text
-
-
-__all__ = [
-    "BODY",
-    "ENDED",
-    "STATUSES",
-    "STAY",
-    "Aged",
-    "age",
-    "at",
-    "at_day",
-    "bytes_of",
-    "dag",
-    "fill",
-    "spec",
-    "write",
-]

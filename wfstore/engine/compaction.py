@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -36,12 +37,12 @@ _POLL_S = 0.1
 _TOLD_BYTES = 2000
 #: The index is not the engine's to import, and its libraries are not to weigh on the manager.
 _PROGRAM = """
-import os, sys
+import os, pickle, sys
 os.nice(19)
 import pyarrow
 pyarrow.set_cpu_count(1)
 from wfstore.index.compaction import compact
-compact(sys.argv[1], workers=1, purge=sys.argv[2] == "purge")
+compact(pickle.load(sys.stdin.buffer), workers=1, purge=sys.argv[1] == "purge")
 """
 _log = logging.getLogger("wfstore.compaction")
 
@@ -110,13 +111,17 @@ class Compactions:
         paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
         own = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "POLARS_MAX_THREADS": "1"}
         try:
-            return subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, self._storage, "purge" if purge else "keep"],
-                env={**os.environ, **own},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=said,
-            )
+            with tempfile.TemporaryFile() as told:
+                # A pickled URI brings the secrets along that its text does not show.
+                told.write(pickle.dumps(self._storage))
+                told.seek(0)
+                return subprocess.Popen(
+                    [sys.executable, "-c", _PROGRAM, "purge" if purge else "keep"],
+                    env={**os.environ, **own},
+                    stdin=told,
+                    stdout=subprocess.DEVNULL,
+                    stderr=said,
+                )
         except OSError as error:
             raise StorageError(self._storage, f"no process could be started: {error}") from error
 

@@ -10,10 +10,9 @@ from wfstore.index.catalog import folder
 from wfstore.index.filters import length
 from wfstore.index.history import to_polars
 from wfstore.index.tail import Index
-from wfstore.log.verify_history import VALUES_DROPPED
 
 _NAMES = ("keep_s", "keep_failed_s", "payloads_s")
-_POLICY = "retention"
+_POLICY, _DROPPED = "retention", "payloads_dropped"
 
 
 class NoPolicyError(ValueError):
@@ -68,12 +67,12 @@ class Dropped(NamedTuple):
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> Dropped:
         """Out of the settings of a manifest: what retention has done so far."""
-        return cls(**settings.get(VALUES_DROPPED, {}))
+        return cls(**settings.get(_DROPPED, {}))
 
     def within(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of a manifest with this in them, where it says more than what stands there."""
         said = max(self, Dropped.parse(settings))
-        return {**settings, VALUES_DROPPED: said._asdict()}
+        return {**settings, _DROPPED: said._asdict()}
 
 
 class Expired(NamedTuple):

@@ -7,7 +7,6 @@ It only reads, unless it is asked to repair, and then it cuts nothing but a torn
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterable
@@ -21,6 +20,7 @@ from wfstore.log.manifest import read_manifest
 from wfstore.log.segment import Position, SegmentFile, log_path, parse_name
 from wfstore.log.storage import now_us, resolve_storage
 from wfstore.log.survey import Segment, Survey, list_names, take_survey
+from wfstore.log.verify_group import Payloads, shared_files
 from wfstore.log.verify_history import Found, check_history
 from wfstore.log.witness import Witness, read_witness, witness_path
 from wfstore.model.events import TASK_DEFINED
@@ -28,6 +28,7 @@ from wfstore.model.payload import payload_uri
 from wfstore.schema.rows import Block
 
 _COPY_BYTES = 1 << 20
+_COLUMNS = ("ts", "type", "uri", "hash", "attributes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class _Check:
         self.report = VerifyReport()
         lease = read_lease(storage)
         self._managed = lease is not None and lease_alive(lease, now_us())
-        self._payloads: set[str] = set()
+        self._payloads = Payloads()
         self._in_history = 1
 
     def run(self) -> None:
@@ -108,8 +109,9 @@ class _Check:
             self._check_witness(witness, survey, after or 1)
         self._check_segments(survey, before, after)
         self._check_claims(survey)
-        for uri in sorted(self._payloads | history.payloads):
-            self._check_payload(uri, may_miss=history.values_dropped and uri not in self._payloads)
+        needed = self._payloads.needed
+        for uri in sorted(needed | self._payloads.old):
+            self._check_payload(uri, may_miss=uri not in needed)
 
     def _taken_in(self) -> int:
         """What the log goes on at; 1 where no manifest can be read."""
@@ -123,6 +125,7 @@ class _Check:
             self._problem(path, 0, message)
         self.report.history_files, self.report.history_events = found.files, found.events
         self.report.left_behind = found.left_behind
+        self._payloads = found.payloads
 
     def _damage(self, error: DamageError) -> None:
         self._problem(error.path, error.offset, error.message.partition(f"at byte {error.offset}: ")[2])
@@ -219,18 +222,18 @@ class _Check:
 
     def _check_rows(self, file: SegmentFile, at: Position, block: Block) -> None:
         try:
-            values = block.values(("type", "uri", "hash", "attributes"))
+            values = block.values(_COLUMNS)
         except ValueError as error:
             raise file.damage(at.offset, f"rows that cannot be read: {error}") from error
         self.report.events += block.rows
-        columns: list[Iterable[Any]] = [values.get(name, ()) for name in ("type", "uri", "hash", "attributes")]
-        for seq, (type_, uri, hash_, attributes) in enumerate(zip(*columns, strict=False), block.first_seq):
+        columns: list[Iterable[Any]] = [values.get(name, ()) for name in _COLUMNS]
+        for seq, (ts, type_, uri, hash_, attributes) in enumerate(zip(*columns, strict=False), block.first_seq):
             if seq < self._in_history:
                 continue  # what its history file needs counts: retention may have been there
             if uri:
-                self._payloads.add(uri)
+                self._payloads.note(ts, [uri])
             if type_ == TASK_DEFINED:
-                self._payloads.update(payloads_of_task(hash_, attributes))
+                self._payloads.note(ts, payloads_of_task(hash_, attributes))
 
     def _check_payload(self, uri: str, may_miss: bool) -> None:
         path = os.path.join(self.storage, uri)
@@ -261,10 +264,8 @@ def payloads_of_task(function_hash: str | None, attributes: str | None) -> Itera
     """The function's body and the arguments it shares with other tasks; those inline in the event are no files."""
     if function_hash:
         yield payload_uri(function_hash)
-    if attributes and '"shared"' in attributes:
-        for shared in json.loads(attributes).get("shared", ()):
-            if isinstance(shared, dict) and shared.get("data") is None:
-                yield payload_uri(shared["hash"])
+    if attributes:
+        yield from shared_files(attributes)
 
 
 def _cut(storage: str, problem: Problem) -> None:

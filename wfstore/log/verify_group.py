@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 
 from wfstore.log.manifest import HistoryFile, Part
 from wfstore.model.events import TASK_DEFINED, WORKFLOW_DELETED, WORKFLOW_SUBMITTED
-from wfstore.model.payload import INLINE_LIMIT_BYTES, payload_uri
+from wfstore.model.payload import payload_uri
 from wfstore.schema.history import DELETED, EVENTS, FACTS, PACKS, SUPERSEDED, WORKFLOWS
 
 EVENT_COLUMNS = ("workflow_id", "seq", "ts", "type", "uri", "hash", "bytes", "attributes")
 PACK_COLUMNS = ("seq", "payload", "attributes")
 #: Values are up to 32 KiB each.
 _EVENT_ROWS, _PACK_ROWS = 20_480, 1024
-_SHARED = '"shared"'
+SHARED = '"shared"'
 _AS_OF = "as_of"
 _NAMED = 3
 Problem = Callable[[HistoryFile, str], None]
@@ -35,10 +35,24 @@ def batches(path: str, columns: Iterable[str], rows: int = _EVENT_ROWS) -> Itera
             yield pa.Table.from_batches([batch])
 
 
+class Payloads:
+    """Names of payload files that events need. dropped_before: values of workflows that ended before it (microseconds
+    UTC) may be gone, so that only what later events name has to be there; what those before it name is `old`."""
+
+    def __init__(self, dropped_before: int = 0) -> None:
+        self.needed: set[str] = set()
+        self.old: set[str] = set()
+        self.dropped_before = dropped_before
+
+    def note(self, ts: int, names: Iterable[str]) -> None:
+        """What the event at `ts` names."""
+        (self.old if ts < self.dropped_before else self.needed).update(names)
+
+
 class GroupCheck:
     """The files of one range of ids of a part. files: kind -> the file and where it lies, those whose bytes are right.
 
-    payloads: gets the name of every payload file that an event here needs; unkept: whether values may be gone.
+    payloads: gets the names of payload files that events here need.
     """
 
     def __init__(
@@ -46,11 +60,9 @@ class GroupCheck:
         part: Part,
         files: Mapping[str, tuple[HistoryFile, str]],
         problem: Problem,
-        payloads: set[str],
-        unkept: bool,
+        payloads: Payloads,
     ) -> None:
-        self._part, self._files, self._problem = part, files, problem
-        self._payloads, self._unkept = payloads, unkept
+        self._part, self._files, self._problem, self._payloads = part, files, problem, payloads
         self._visible: list[pa.Array] = []
         self._begun: list[pa.Array] = []
         self._deleted: list[pa.Array] = []
@@ -99,21 +111,23 @@ class GroupCheck:
         self._visible.append(rows.filter(pc.not_equal(rows["type"], WORKFLOW_DELETED))["workflow_id"].drop_null())
 
     def _note_payloads(self, rows: pa.Table, packed: pa.Table | None) -> None:
-        self._payloads.update(pc.unique(rows["uri"].drop_null()).to_pylist())
-        defined = rows.filter(pc.equal(rows["type"], TASK_DEFINED))
-        self._payloads.update(
-            payload_uri(hash_) for hash_ in pc.unique(defined["hash"].drop_null()).to_pylist() if hash_
-        )
-        sharing = defined.filter(pc.fill_null(pc.match_substring(defined["attributes"], _SHARED), False))
         if packed is not None:
             with_text = packed.filter(pc.is_valid(packed["attributes"]))
             for text in with_text["attributes"].to_pylist():
-                self._payloads.update(_shared_files(text, 0))
-            sharing = sharing.filter(pc.invert(pc.is_in(sharing["seq"], value_set=with_text["seq"].combine_chunks())))
-        # Where values may have been removed, what is small may have been one of them.
-        least = INLINE_LIMIT_BYTES if self._unkept else 0
-        for text in sharing["attributes"].to_pylist():
-            self._payloads.update(_shared_files(text, least))
+                self._payloads.needed.update(shared_files(text))
+            whole = pc.is_in(rows["seq"], value_set=with_text["seq"].combine_chunks())
+            rows = _with_attributes(rows, pc.if_else(whole, None, rows["attributes"]))
+        is_old = pc.less(rows["ts"].cast(pa.int64()), self._payloads.dropped_before)
+        for some, names in (
+            (rows.filter(pc.invert(is_old)), self._payloads.needed),
+            (rows.filter(is_old), self._payloads.old),
+        ):
+            names.update(pc.unique(some["uri"].drop_null()).to_pylist())
+            defined = some.filter(pc.equal(some["type"], TASK_DEFINED))
+            names.update(payload_uri(hash_) for hash_ in pc.unique(defined["hash"]).to_pylist() if hash_)
+            sharing = pc.fill_null(pc.match_substring(defined["attributes"], SHARED), False)
+            for text in defined.filter(sharing)["attributes"].to_pylist():
+                names.update(shared_files(text))
 
     def _check_workflows(self) -> pa.Array:
         """The ids there are facts about; they have to be those whose last event does not delete them."""
@@ -243,9 +257,13 @@ def _named(ids: pa.Array) -> str:
     return f"workflow {some}" + (f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else "")
 
 
-def _shared_files(attributes: str, above_bytes: int) -> Iterator[str]:
+def _with_attributes(rows: pa.Table, values: pa.ChunkedArray) -> pa.Table:
+    return rows.set_column(rows.column_names.index("attributes"), "attributes", values)
+
+
+def shared_files(attributes: str) -> Iterator[str]:
     """Files of the arguments that a task shares with others; those inline are no files."""
-    if _SHARED in attributes:
+    if SHARED in attributes:
         for shared in json.loads(attributes).get("shared", ()):
-            if isinstance(shared, dict) and shared.get("data") is None and shared.get("bytes", 0) > above_bytes:
+            if isinstance(shared, dict) and shared.get("data") is None:
                 yield payload_uri(shared["hash"])

@@ -26,12 +26,16 @@ from wfstore.log.manifest import (
     parse_manifest,
     read_manifest,
 )
-from wfstore.log.verify_group import EVENT_COLUMNS, PACK_COLUMNS, GroupCheck, batches
+from wfstore.log.verify_group import EVENT_COLUMNS, PACK_COLUMNS, GroupCheck, Payloads, batches
 from wfstore.schema.history import DELETED, EVENTS, PACKS
 
 #: Of so many seqs at a time it is seen whether one is there twice.
 _WINDOW_SEQS = 4_000_000
 _NEEDED = {EVENTS: EVENT_COLUMNS, PACKS: PACK_COLUMNS}
+
+
+#: Setting of a manifest: what retention has done to values. See `wfstore.index.retention.Dropped`.
+VALUES_DROPPED = "payloads_dropped"
 
 
 class Found(NamedTuple):
@@ -40,19 +44,10 @@ class Found(NamedTuple):
 
     manifest: Manifest | None
     problems: list[tuple[str, str]]
-    payloads: set[str]
+    payloads: Payloads
     left_behind: list[str]
     files: int = 0
     events: int = 0
-
-    @property
-    def values_dropped(self) -> bool:
-        """Whether values were removed before the history that names them."""
-        return self.manifest is not None and bool(self.manifest.settings.get(VALUES_DROPPED))
-
-
-#: Setting of a manifest: see `Found.values_dropped`.
-VALUES_DROPPED = "values_dropped"
 
 
 def check_history(storage: str, store_id: str | None) -> Found:
@@ -70,7 +65,7 @@ class _Check:
     def __init__(self, storage: str, blobs: Blobs, store_id: str | None) -> None:
         self._storage, self._blobs, self._store_id = storage, blobs, store_id
         self._problems: list[tuple[str, str]] = []
-        self._payloads: set[str] = set()
+        self._payloads = Payloads()
         self._events = 0
 
     def run(self) -> Found:
@@ -81,6 +76,7 @@ class _Check:
             return Found(None, self._problems, self._payloads, [])
         if manifest.number and self._store_id is not None and manifest.store_id != self._store_id:
             self._problem(manifest_name(manifest.number), f"the manifest is of another store ({manifest.store_id})")
+        self._payloads = Payloads(manifest.settings.get(VALUES_DROPPED, {}).get("ended_before", 0))
         for part in manifest.parts:
             self._check_part(manifest, part)
         left = self._left_behind(manifest)
@@ -102,8 +98,7 @@ class _Check:
                 self._events += file.rows if file.kind == EVENTS else 0
         self._check_count(manifest, part)
         for files in sound.values():
-            dropped = bool(manifest.settings.get(VALUES_DROPPED))
-            self._guarded(files, GroupCheck(part, files, self._of_file, self._payloads, dropped).run)
+            self._guarded(files, GroupCheck(part, files, self._of_file, self._payloads).run)
         self._check_seqs(part, [files[EVENTS] for files in sound.values() if EVENTS in files])
 
     def _guarded(self, files: dict[str, tuple[HistoryFile, str]], check: Callable[[], None]) -> None:

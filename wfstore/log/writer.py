@@ -22,7 +22,8 @@ from wfstore.log.witness import Witness, advanced, write_witness
 from wfstore.model.events import Event
 from wfstore.schema.rows import Rows, pack
 
-DEFAULT_SEGMENT_BYTES = 64 << 20
+#: A reader decodes what is in no history file when it opens the store; a segment gets there once it is sealed.
+DEFAULT_SEGMENT_BYTES = 16 << 20
 
 
 @dataclass(slots=True)

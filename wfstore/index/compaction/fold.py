@@ -45,9 +45,9 @@ class Folder:
             for name in VIEW_KINDS:
                 database.run(connection, f"CREATE VIEW hot.{name} AS {folder('views')[name].sql}")
             self._ready = True
-        actors = connection.sql(folder("store")["has_actors"].sql).fetchone()
+        ((actors,),) = connection.execute(folder("store")["has_actors"].sql).fetchall()
         for kind in FACTS:
-            if kind in _OF_ACTORS and not (actors and actors[0]):
+            if kind in _OF_ACTORS and not actors:
                 continue
             relation = connection.sql(folder("facts")[kind].sql).order(", ".join(KINDS[kind].sort))
             yield kind, stamped(relation.to_arrow_table(), as_of)
