@@ -28,7 +28,7 @@ from wfstore.log.manifest import (
 from wfstore.schema.history import EVENTS, KINDS
 
 #: A history with all kinds of files in several parts and groups.
-_SEED, _STEPS = 17, 60
+_SEED, _STEPS = 13, 60
 
 
 def make(root: Path) -> Pair:
@@ -44,7 +44,8 @@ def make(root: Path) -> Pair:
             pair.append(simulation.log[start : min(start + 7, rest)])
         pair.reopen()
         pair.compact(purge=False)
-        pair.append(simulation.log[rest:])
+        for start in range(rest, len(simulation.log), 7):
+            pair.append(simulation.log[start : start + 7])
     pair.close()
     assert {file.kind for file in manifest(pair).files} == set(KINDS)
     pair.expected = views(wfstore.open(pair.plain))

@@ -131,7 +131,7 @@ def test_a_compaction_that_meets_damage_changes_nothing(pair: Pair) -> None:
 # -- the manifest ----------------------------------------------------------------------------------------------------
 
 
-def refuses(pair: Pair, error: type[WfstoreError] = DamageError) -> str:
+def refuses(pair: Pair, error: type[WfstoreError] = DamageError, match: str = "") -> str:
     """Neither readers nor a writer nor a compaction take the store; what they say is one and the same."""
     names = sorted(path.name for path in (pair.path / "log").iterdir())
     said = set()
@@ -141,7 +141,7 @@ def refuses(pair: Pair, error: type[WfstoreError] = DamageError) -> str:
         lambda: compact(str(pair.path), workers=1),
     ]
     for ask in asks:
-        with pytest.raises(error) as raised:
+        with pytest.raises(error, match=match) as raised:
             ask()
         said.add(str(raised.value))
     assert sorted(path.name for path in (pair.path / "log").iterdir()) == names

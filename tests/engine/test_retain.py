@@ -12,7 +12,6 @@ import wfstore
 from tests.engine.conftest import MakeWorld
 from tests.engine.world import World, eventually
 from wfstore import errors, workflow
-from wfstore.log import remove_lease
 
 pytestmark = pytest.mark.ray
 LARGE = 100_000
@@ -30,6 +29,7 @@ def small(value: Any, more: str = "") -> str:
 
 @workflow.task
 def wait_for(path: str, value: Any) -> str:
+    Path(f"{path}-waits").touch()
     eventually(Path(path).exists, path, 60)
     return str(value)[:1]
 
@@ -41,17 +41,12 @@ def fails_without(path: str, value: Any, more: str) -> str:
     return f"{str(value)[0]}{more}"
 
 
-def restarted(world: World) -> None:
-    """The manager leaves, and the next one begins."""
-    leave(world)
-    world.use()
-
-
 def leave(world: World) -> None:
+    """The manager stops; `use` begins the next one."""
     handle = world.handle
     ray.get(handle.stop.remote())
     ray.kill(handle)
-    remove_lease(world.storage)
+    world.namespace += "-next"
 
 
 def test_what_runs_stays_and_what_ended_goes_at_once(own_world: World) -> None:
@@ -62,8 +57,8 @@ def test_what_runs_stays_and_what_ended_goes_at_once(own_world: World) -> None:
     assert workflow.run(small.bind(large.bind("a")), workflow_id="kept-a-while") == str(LARGE)
     eventually(lambda: len(workflow.list_all({"SUCCESSFUL"})) == 21, "all have ended")
     running = workflow.run_async(wait_for.bind(str(go), large.bind("b")), workflow_id="runs")
-    eventually(lambda: world.task_statuses("runs").get("wait_for") == "RUNNING", "it runs")
-    with pytest.raises(ValueError):
+    eventually(Path(f"{go}-waits").exists, "it runs")
+    with pytest.raises(errors.WorkflowExecutionError):
         workflow.run(fails_without.bind(str(go) + "never", large.bind("c"), "d"), workflow_id="bad")
     store = wfstore.open(world.storage)
     dry = store.retain(keep="0s", dry_run=True)
@@ -86,7 +81,7 @@ def test_one_that_went_on_since_it_was_chosen_stays(own_world: World, monkeypatc
     from wfstore._retention import Retention
 
     world, go = own_world, own_world.file("go")
-    with pytest.raises(ValueError):
+    with pytest.raises(errors.WorkflowExecutionError):
         workflow.run(fails_without.bind(str(go), "c", "d"), workflow_id="w")
     assert workflow.run(small.bind(1), workflow_id="v") == "1"
     choose = Retention._over
@@ -106,26 +101,28 @@ def test_what_needs_values_that_are_gone_says_so(make_world: MakeWorld) -> None:
     world = make_world()
     go = world.file("go")
     assert workflow.run(small.bind(large.bind("a"), "b"), workflow_id="done") == f"{LARGE}b"
-    with pytest.raises(ValueError):
+    with pytest.raises(errors.WorkflowExecutionError):
         workflow.run(fails_without.bind(str(go), large.bind("c"), "d"), workflow_id="bad")
     leave(world)
     store = wfstore.open(world.storage)
-    assert store.retain(payloads="0s", grace="0s").payload_workflows == 2
+    assert store.retain(payloads="0s").payload_workflows == 2
     go.touch()
     world.use()
     assert dict(workflow.list_all()) == {"done": "SUCCESSFUL", "bad": "FAILED"}
-    for task in (None, "small"):
+    for task in (None, store.tasks("done")["task_id"][0]):
         with pytest.raises(errors.PayloadMissingError, match="retention"):
             store.output("done", task)
-    for act in (
+    for ask in (
         lambda: workflow.get_output("done"),
-        lambda: workflow.resume("bad"),
-        lambda: workflow.run(small.bind(0), workflow_id="done"),
-        lambda: workflow.get_output(workflow.rerun("done")),
         lambda: workflow.resume("done"),
+        lambda: workflow.run(small.bind(0), workflow_id="done"),
     ):
-        try:
-            print("GAVE", repr(act())[:200])
-        except Exception as error:
-            print("SAID", type(error).__mro__[:3], str(error)[:300], "CAUSE", repr(error.__cause__)[:400])
-    print(workflow.list_all(), world.errors("bad"), world.errors("done"))
+        with pytest.raises(errors.NotCheckpointedError, match="no longer kept: retention"):
+            ask()
+    assert workflow.get_status("done") == "SUCCESSFUL", "it does not run again"
+    for act in (lambda: workflow.resume("bad"), lambda: workflow.get_output(workflow.rerun("done"))):
+        with pytest.raises(errors.WorkflowExecutionError) as failed:
+            act()
+        assert isinstance(failed.value.__cause__, errors.PayloadMissingError)
+        assert "retention" in str(failed.value.__cause__)
+    assert [kind for _, kind, _ in world.errors("bad")] == ["app", "serialization"], "tried once"

@@ -91,9 +91,10 @@ def _missing(workflow: WorkflowState, task_id: str | None, task: TaskState | Non
         return Answer(error=errors.WorkflowExecutionError(workflow_id), cause=_cause(workflow))
     if workflow.status == RESUMABLE:
         return Answer(error=errors.WorkflowInterruptedError(workflow_id), cause=_cause(workflow))
-    return Answer(
-        error=errors.NotCheckpointedError(workflow_id, f"the output of {task_id or workflow_id} was not kept")
-    )
+    words = f"the output of {task_id or workflow_id} was not kept"
+    if task is not None and source(workflow, task).checkpointed:
+        words = f"the output of {task_id or workflow_id} is no longer kept: retention has removed it"
+    return Answer(error=errors.NotCheckpointedError(workflow_id, words))
 
 
 def as_read(error: Exception, task_id: str | None = None) -> Exception:

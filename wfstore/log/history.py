@@ -64,12 +64,19 @@ class HistoryFiles:
 
     def _check(self, file: HistoryFile) -> str:
         path = self.path(file)
-        if (path, file.crc) not in _checked:
+        if (path, file.crc) not in _checked or _size(path) != file.bytes:
             path = self._blobs.local(file.name)
             if (reason := difference(path, file)) is not None:
                 raise DamageError(self.storage, os.path.join(self.storage, HISTORY_DIRECTORY, file.name), 0, reason)
             _checked.add((path, file.crc))
         return path
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
 
 
 def difference(path: str, file: HistoryFile) -> str | None:

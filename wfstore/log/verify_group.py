@@ -6,7 +6,7 @@ It reads a row group at a time; what it holds are the ids of one group of files.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -52,7 +52,7 @@ class Payloads:
 class GroupCheck:
     """The files of one range of ids of a part. files: kind -> the file and where it lies, those whose bytes are right.
 
-    payloads: gets the names of payload files that events here need.
+    payloads: gets the names of payload files that events here need; damaged: kinds whose bytes are not right.
     """
 
     def __init__(
@@ -61,8 +61,10 @@ class GroupCheck:
         files: Mapping[str, tuple[HistoryFile, str]],
         problem: Problem,
         payloads: Payloads,
+        damaged: Collection[str] = (),
     ) -> None:
         self._part, self._files, self._problem, self._payloads = part, files, problem, payloads
+        self._damaged = damaged
         self._visible: list[pa.Array] = []
         self._begun: list[pa.Array] = []
         self._deleted: list[pa.Array] = []
@@ -133,7 +135,7 @@ class GroupCheck:
         """The ids there are facts about; they have to be those whose last event does not delete them."""
         expected = _joined(self._visible)
         if WORKFLOWS not in self._files:
-            if len(expected) and EVENTS in self._files:
+            if len(expected) and WORKFLOWS not in self._damaged:
                 self._problem(self._files[EVENTS][0], f"no history file tells about {_named(expected)}")
             return expected
         file, path = self._files[WORKFLOWS]

@@ -88,17 +88,19 @@ class _Check:
 
     def _check_part(self, manifest: Manifest, part: Part) -> None:
         sound: dict[int, dict[str, tuple[HistoryFile, str]]] = {}
+        damaged: dict[int, set[str]] = {}
         for file in part.files:
-            group = sound.setdefault(file.group, {})
             path = self._blobs.local(file.name)
             if (reason := difference(path, file) or _shape(path, file)) is not None:
                 self._problem(file.name, reason)
+                damaged.setdefault(file.group, set()).add(file.kind)
             else:
-                group[file.kind] = file, path
+                sound.setdefault(file.group, {})[file.kind] = file, path
                 self._events += file.rows if file.kind == EVENTS else 0
         self._check_count(manifest, part)
-        for files in sound.values():
-            self._guarded(files, GroupCheck(part, files, self._of_file, self._payloads).run)
+        for number, files in sound.items():
+            group = GroupCheck(part, files, self._of_file, self._payloads, damaged.get(number, ()))
+            self._guarded(files, group.run)
         self._check_seqs(part, [files[EVENTS] for files in sound.values() if EVENTS in files])
 
     def _guarded(self, files: dict[str, tuple[HistoryFile, str]], check: Callable[[], None]) -> None:

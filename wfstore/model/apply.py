@@ -287,7 +287,8 @@ def _attempt_succeeded(workflow: WorkflowState, task: TaskState, event: Event) -
         task.output_seq = event.seq
         task.output_run = workflow.run
         task.output_repr = event.attributes  # parsed when somebody asks: replay has no use for it
-        task.checkpointed = task.stored
+        # Retention may have removed the value since.
+        task.checkpointed = task.stored or bool(event.attribute("checkpointed", False))
         resolve(workflow, task)
 
 

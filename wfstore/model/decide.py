@@ -204,11 +204,12 @@ def _marked(event: Event, command: CallActor) -> Event:
 
 
 def _output_lost(workflow: WorkflowState) -> bool:
-    """A SUCCESSFUL workflow whose output was not kept (checkpoint=False): a resume computes it again."""
+    """A SUCCESSFUL workflow whose output was not kept (checkpoint=False): a resume computes it again. Not so what
+    retention has removed: nobody wants its effects twice."""
     task = workflow.tasks.get(workflow.output_task)
     while task is not None and task.caught is None and task.continued_to is not None:
         task = workflow.tasks[task.continued_to]
-    return task is not None and task.caught is None and not task.stored
+    return task is not None and task.caught is None and not task.checkpointed
 
 
 def _cancel(state: State, command: Cancel, now: int) -> list[Event]:

@@ -5,7 +5,6 @@ It only reads: an object is there whole or not at all, so there is nothing that 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterable
 from itertools import islice
@@ -14,12 +13,12 @@ from typing import Any
 
 from wfstore.errors import DamageError
 from wfstore.log._files import no_store
-from wfstore.log.manifest import read_manifest
 from wfstore.log.objects import link
 from wfstore.log.objects.files import read_floor, read_witness
 from wfstore.log.objects.link import START, End, Place
 from wfstore.log.segment import LOG_DIRECTORY
 from wfstore.log.verify import Problem, VerifyReport, payloads_of_task
+from wfstore.log.verify_history import check_history
 from wfstore.log.witness import WITNESS_FILE, Witness
 from wfstore.model.events import TASK_DEFINED
 from wfstore.model.payload import payload_uri
@@ -46,20 +45,31 @@ class _Check:
         self._store_id = ""
         self._floor = self._in_history = 1
         self._payloads: set[str] = set()
+        self._old_payloads: set[str] = set()
 
     def run(self) -> None:
         entries = list(self._bucket.entries(LOG_DIRECTORY))
         witness = self._witness(bool(entries))
         self._store_id = "" if witness is None else witness.store_id
         self._floor = read_floor(self._bucket)
-        with contextlib.suppress(DamageError):
-            self._in_history = read_manifest(self._storage).next_seq
+        self._check_history()
         self._check_chain([(place, entry) for entry in entries if (place := link.parse_name(entry.name)) is not None])
         if witness is not None and witness.segment:
             self._check_witness(witness, {entry.name: entry.bytes for entry in entries})
-        uris = iter(sorted(self._payloads))
+        uris = iter(sorted(self._payloads | self._old_payloads))
         while some := list(islice(uris, _PAYLOADS_AT_ONCE)):
             self._check_payloads(some)
+
+    def _check_history(self) -> None:
+        """Every history file is downloaded for that, where no copy of it is here."""
+        found = check_history(self._storage, self._store_id or None)
+        for path, message in found.problems:
+            self._problem(path.removeprefix(f"{self._storage}/"), 0, message)
+        self.report.history_files, self.report.history_events = found.files, found.events
+        self.report.left_behind = found.left_behind
+        self._in_history = 1 if found.manifest is None else found.manifest.next_seq
+        self._payloads |= found.payloads.needed
+        self._old_payloads |= found.payloads.old
 
     def _problem(self, path: str, offset: int, message: str) -> None:
         self.report.problems.append(Problem(path, offset, message))
@@ -142,6 +152,7 @@ class _Check:
             uris.remove(uri)
         for uri, data in zip(uris, self._bucket.get_all(uris), strict=True):
             if data is None:
-                self._problem(uri, 0, "a payload that an event names is missing")
+                if uri in self._payloads:
+                    self._problem(uri, 0, "a payload that an event names is missing")
             elif hashlib.sha256(data).hexdigest() != PurePosixPath(uri).name:
                 self._problem(uri, 0, "the payload's bytes are not those its name stands for")
