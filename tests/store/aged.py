@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import pickle
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ class Aged(World):
         self.simulation.now = T0 + round(days * DAY_US) - before_us
 
 
-def exact(world: Aged, ended: dict[str, float]) -> None:
+def exact(world: Aged, ended: Mapping[str, float]) -> None:
     """Move the end of each workflow to its day, to the microsecond."""
     log = world.simulation.log
     for name, days in ended.items():

@@ -35,10 +35,13 @@ _PURGE_EVERY_S = 3600.0
 _AGAIN_S, _LATEST_AGAIN_S = 60.0, 3600.0
 _POLL_S = 0.1
 _TOLD_BYTES = 2000
-#: The index is not the engine's to import, and its libraries are not to weigh on the manager.
+#: The index is not the engine's to import, and its libraries are not to weigh on the manager. Ray runs that as a nice
+#: process already: one that only takes what is idle does not keep it waiting.
 _PROGRAM = """
 import os, pickle, sys
 os.nice(19)
+if hasattr(os, "SCHED_IDLE"):
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 import pyarrow
 pyarrow.set_cpu_count(1)
 from wfstore.index.compaction import compact

@@ -33,7 +33,7 @@ from wfstore.engine.waiter import MOST_IN_MANAGER, Key, Outbox
 from wfstore.log import now_us, own_lease, remove_lease, write_lease
 from wfstore.model import events as ev
 from wfstore.model.commands import CallActor, Command, Place, RecordStarted, Submit
-from wfstore.model.define import defined_again
+from wfstore.model.define import defined_again, files_of
 from wfstore.model.events import Event
 from wfstore.model.payload import PayloadRef
 from wfstore.model.plan import at_hand
@@ -118,6 +118,8 @@ class WorkflowManagementActor(Core):
         async with self._memory.present(self._state, workflow_id):
             old = self._find(workflow_id)
             dag = defined_again(old)
+        # What has been kept for the old one alone must not go before the new one is there.
+        await asyncio.to_thread(PayloadStore(self._storage).use, files_of(dag))
         command = Submit(new_id, dag, old.metadata, old.driver, request_id, by, old.timeout_s, workflow_id)
         await self.carry_out(command)
 

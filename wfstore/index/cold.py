@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from wfstore.errors import DamageError, StorageError
 from wfstore.index import database
 from wfstore.index.catalog import folder
-from wfstore.index.database import Connection
+from wfstore.index.database import Connection, translated
 from wfstore.log.history import HistoryFiles
 from wfstore.log.manifest import HistoryFile
 from wfstore.schema.history import EVENTS, FACTS_SCHEMA, SUPERSEDED, VIEW_KINDS
@@ -41,18 +41,20 @@ def kinds_read(query: str) -> set[str]:
 class ColdViews:
     """The history files behind one database's views.
 
-    Whoever refreshes it asks `check` before each statement, so that a file that is damaged or gone is in nobody's way
-    who does not need it. What is attached without that has to be whole.
+    Whoever refreshes it asks `check` before each statement; only then a view covers files, so that DuckDB opens none
+    that was not checked, none is fetched that nobody needs, and one that is damaged or gone is in no other's way.
     """
 
     def __init__(self, files: HistoryFiles) -> None:
         self.files = files
         self._shape: tuple[bool, ...] | None = None
         self._refreshed = False
-        # Whether the views are what `attach` and `settle` make of them; not so after one that failed.
+        # Whether the tail is what `attach` and `settle` make of it; not so after one that failed.
         self._settled = True
-        # Kinds whose files the views leave out, and why.
-        self._broken: dict[str, DamageError] = {}
+        # Why it cannot be told which facts count; and kinds whose files are behind the views.
+        self._broken: DamageError | None = None
+        self._covered: set[str] = set()
+        self._connection: Connection | None = None
         self._seen = threading.local()
 
     @property
@@ -74,70 +76,79 @@ class ColdViews:
             self._seen.number = self.files.newest()
             raise
         self._seen.number = self.files.manifest.number
-        return news or not self._settled or bool(self._broken)
+        return news or not self._settled or self._broken is not None
 
     def newer(self) -> bool:
         """Whether there is a manifest that `refresh` had not seen when this thread last called it."""
         return self.files.newest() != getattr(self._seen, "number", 0)
 
     def attach(self, connection: Connection) -> None:
-        """Let the views cover the files of the manifest; the tail keeps what came later. In the caller's
-        transaction."""
-        self._settled = False
+        """Let the views be about the files of the manifest; the tail keeps what came later. In the caller's
+        transaction. What nobody refreshes covers everything at once."""
+        self._settled, self._connection = False, connection
         fill = folder("fill")
         database.run(connection, fill["trim_tail"].sql, {"next_seq": self.files.manifest.next_seq})
         for name in ("forget_touched", "forget_recalled", "forget_hidden", "touched_again"):
             database.run(connection, fill[name].sql)
-        self._broken = {}
+        self._broken = None
         if superseded := self._files_of(SUPERSEDED):
-            with self._leaving_out(*VIEW_KINDS):
+            with self._telling_later():
                 database.run(connection, fill["hidden_superseded"].sql, {"paths": self.files.checked(superseded)})
-        self._shape = None
+        self._shape, self._covered = None, set()
         self.settle(connection)
+        if not self._refreshed:
+            self._cover(connection, (*VIEW_KINDS, EVENTS))
 
     def settle(self, connection: Connection) -> None:
         """After the tail has changed: fetch the rows of workflows that went on since they were taken into history
         files, and let the views be no more than they have to."""
         self._settled = False
         if self.files.manifest.number:
-            with self._leaving_out(*VIEW_KINDS):
+            with self._telling_later():
                 self._recall(connection)
         shape = connection.execute(folder("store")["shape"].sql).fetchone()
-        if shape != self._shape and shape is not None:
-            paths = {kind: self._paths(kind) for kind in (*VIEW_KINDS, EVENTS)}
-            older = any(part.schema != FACTS_SCHEMA for part in self.files.manifest.parts)
-            database.attach(connection, paths, hot=shape[0], hidden=shape[1], older=older)
-            self._shape = shape
+        if shape != self._shape:
+            # The views are made anew for the next statement that asks for them.
+            self._shape, self._covered = shape, set()
         self._settled = True
 
     def check(self, kinds: Iterable[str]) -> None:
-        """No statement may run over files of these kinds before this has returned. Raises DamageError."""
+        """No statement may run over files of these kinds before this has returned. Raises DamageError, QueryError."""
+        assert self._connection is not None
+        kinds = set(kinds)
+        if self._broken is not None and kinds & set(VIEW_KINDS):
+            raise self._broken
         for kind in kinds:
-            if (error := self._broken.get(kind)) is not None:
-                raise error
             self.files.checked(self._files_of(kind))
+        if self.files.manifest.number and kinds - self._covered:
+            with translated(), database.transaction(self._connection, read_only=False):
+                self._cover(self._connection, {*kinds, *self._whole(self._covered)})
+
+    def _cover(self, connection: Connection, kinds: Iterable[str]) -> None:
+        """Let the views cover the files of these kinds, and of no others."""
+        assert self._shape is not None
+        hot, hidden = self._shape
+        older = any(part.schema != FACTS_SCHEMA for part in self.files.manifest.parts)
+        paths = {kind: [self.files.path(file) for file in self._files_of(kind)] for kind in kinds}
+        database.attach(connection, paths, hot=hot, hidden=hidden, older=older)
+        self._covered = set(paths)
+
+    def _whole(self, kinds: Iterable[str]) -> list[str]:
+        """Those of them of which no file went away since they were checked."""
+        return [kind for kind in kinds if not any(self.files.missing(file) for file in self._files_of(kind))]
 
     def _files_of(self, kind: str) -> list[HistoryFile]:
         return [file for file in self.files.manifest.of(kind) if file.rows]
 
     @contextmanager
-    def _leaving_out(self, *kinds: str) -> Iterator[None]:
-        """Where damage is in the way, statements that need these kinds will be told, and no others."""
+    def _telling_later(self) -> Iterator[None]:
+        """Damage in the way of facts is told to those who ask for facts."""
         try:
             yield
         except DamageError as error:
             if not self._refreshed:
                 raise
-            self._broken.update(dict.fromkeys(kinds, error))
-
-    def _paths(self, kind: str) -> list[str]:
-        """The smallest file first: DuckDB takes a view's columns out of that one before anybody asks for rows. All have
-        to be there."""
-        files = sorted(self._files_of(kind), key=lambda file: file.bytes)
-        with self._leaving_out(kind):
-            missing = (file for file in files[1:] if self.files.missing(file))
-            self.files.checked([*files[:1], *missing])
-        return [] if kind in self._broken else [self.files.path(file) for file in files]
+            self._broken = error
 
     def _recall(self, connection: Connection) -> None:
         rows = connection.execute(folder("store")["to_recall"].sql).fetchall()

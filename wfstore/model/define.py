@@ -160,6 +160,13 @@ def _row(draft: Draft, task_id: str, spec: TaskSpec, upstream: list[str], creato
     )
 
 
+def files_of(dag: DagSpec) -> set[str]:
+    """Hashes of the payload files that the tasks need; empty text for a value that retention has removed."""
+    refs = [ref for task in dag.tasks for ref in (task.args, task.options.ray_options_pickled, *task.shared) if ref]
+    bodies = {task.function_hash for task in dag.tasks if task.type == FUNCTION and task.function_hash}
+    return bodies | {ref.hash for ref in refs if ref.data is None}
+
+
 def defined_again(workflow: WorkflowState) -> DagSpec:
     """The DAG as it was submitted: without what continuations added. Raises InvalidCommandError for a virtual actor."""
     if workflow.actor is not None:

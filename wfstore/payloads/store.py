@@ -11,7 +11,7 @@ import fcntl
 import os
 import re
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from wfstore.errors import DamageError, PayloadMissingError, StorageError, StorageFullError
 from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef, payload_uri
@@ -92,6 +92,16 @@ class PayloadStore:
             return self._bucket.size(self.uri(hash)) is not None
         path = self.path(hash)
         return os.path.isfile(path) or bool(collect.aside(path)) or os.path.isfile(path)
+
+    def use(self, hashes: Iterable[str]) -> None:
+        """Keep files from being removed for a day: an event that names them will follow.
+
+        Raises PayloadMissingError for one that is not there, StorageError.
+        """
+        for name in hashes:
+            path = None if self._bucket is not None else self.path(name)
+            if path is None or not _touched(path):
+                self._keep(name, self.get(name))
 
     def unreferenced(self, kept: Collection[str]) -> list[str]:
         """Paths of files that nobody made or used lately and whose hash is not in `kept`."""

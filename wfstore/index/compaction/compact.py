@@ -35,7 +35,7 @@ from wfstore.schema.history import DELETED, EVENTS, FACTS_SCHEMA, KINDS, PACKS
 #: One new part takes in so much of the log at most; its sorted runs lie in a work folder meanwhile.
 _PART_EVENTS, _PART_BYTES = 16_000_000, 4 << 30
 #: Up to here a part is made in one go, in memory.
-_SMALL_EVENTS, _SMALL_BYTES = 400_000, 96 << 20
+_SMALL_EVENTS, _SMALL_BYTES = 150_000, 40 << 20
 GRACE_S = 600.0
 Progress = Callable[[str, int, int], None]
 

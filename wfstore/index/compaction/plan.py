@@ -13,7 +13,7 @@ from wfstore.log.manifest import Part
 from wfstore.log.reader import Extent
 
 #: What is sorted and folded at a time, so that memory does not grow with the history.
-RANGE_EVENTS = 250_000
+RANGE_EVENTS = 120_000
 #: A part has so many files of each kind at most, so that their number grows with the logarithm of the history.
 MAX_GROUPS = 8
 _GROUP_EVENTS = 1_000_000

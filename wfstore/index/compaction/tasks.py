@@ -11,6 +11,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -68,13 +69,13 @@ def fold_runs(
 
 
 def _ranges_of(runs: Sequence[str], ranges: Sequence[int]) -> Iterable[pa.Table]:
-    for number in range(*ranges):
-        batches = []
-        for path in runs:
-            with pa.OSFile(path, "rb") as source:
-                batches.append(pa.ipc.open_file(source).get_batch(number))
-        rows = pa.Table.from_batches(batches)
-        yield sort_rows(rows) if len(runs) > 1 else rows
+    with ExitStack() as opened:
+        readers = [pa.ipc.open_file(opened.enter_context(pa.OSFile(path, "rb"))) for path in runs]
+        for number in range(*ranges):
+            rows = pa.Table.from_batches([reader.get_batch(number) for reader in readers])
+            yield sort_rows(rows) if len(runs) > 1 else rows
+            del rows
+            pa.default_memory_pool().release_unused()
 
 
 def fold_log(
