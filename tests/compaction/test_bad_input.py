@@ -17,7 +17,7 @@ from wfstore.errors import DamageError, StorageError, StorageVersionError, Wfsto
 from wfstore.index.cold import kinds_read
 from wfstore.index.compaction import compact
 from wfstore.log import Cursor, LogReader, open_writer, verify
-from wfstore.log.manifest import HISTORY_DIRECTORY, manifest_name
+from wfstore.log.manifest import HISTORY_DIRECTORY, history_blobs, manifest_name, publish_manifest
 from wfstore.schema.history import DELETED, EVENTS, KINDS, PACKS, SUPERSEDED, VIEW_KINDS
 
 
@@ -171,6 +171,18 @@ def test_a_newer_manifest_that_is_damaged_is_not_passed_over(pair: Pair) -> None
     for _ in range(2):
         with pytest.raises(DamageError, match=path.name):
             store.sql("FROM workflows")
+
+
+def test_an_older_manifest_that_is_damaged_goes_away(pair: Pair) -> None:
+    path = manifest_path(pair)
+    assert publish_manifest(history_blobs(str(pair.path)), manifest(pair).following(1))
+    flip(path)
+    assert sound(pair) == []
+    compact(str(pair.path), grace_s=3600, workers=1)
+    assert path.exists()
+    compact(str(pair.path), grace_s=0, workers=1)
+    assert not path.exists()
+    assert wfstore.open(pair.path).sql("FROM tasks ORDER BY ALL").to_arrow_table().equals(pair.expected["tasks"])
 
 
 def test_a_manifest_that_is_cut_or_empty(pair: Pair) -> None:

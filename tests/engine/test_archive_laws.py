@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -180,8 +181,6 @@ def test_a_manager_answers_the_same_whatever_was_compacted(seed: int, tmp_path: 
 @settings(max_examples=60, deadline=None)
 @given(SEEDS)
 def test_a_manager_answers_the_same_in_many_more_histories(seed: int) -> None:
-    import tempfile
-
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.setattr(memory_module, "WARM_BYTES", 0)
         patch.setattr(memory_module, "ARCHIVED_BYTES", 0)

@@ -10,6 +10,7 @@ import shutil
 import time
 from typing import NamedTuple
 
+from wfstore.errors import DamageError
 from wfstore.log import failpoints, now_us, trim
 from wfstore.log.blobs import WORK_PREFIX, Blob, Blobs
 from wfstore.log.manifest import (
@@ -42,8 +43,9 @@ def sweep(storage: str, grace_s: float) -> Swept:
     files, size = _sweep_history(storage, blobs, now, round(grace_s * 1e6))
     _sweep_work(storage)
     # Segments that a manifest made superfluous stay for those who took up the list before it was there.
-    settled = [number for number, blob in manifests(blobs) if blob.modified_us <= now - round(grace_s * 1e6)]
-    manifest = _manifest(storage, blobs, settled[-1]) if settled else None
+    left = manifests(blobs)
+    settled = [number for number, blob in left if blob.modified_us <= now - round(grace_s * 1e6)]
+    manifest = _manifest(storage, blobs, settled[-1], left[-1][0]) if settled else None
     trimmed = trim(storage, manifest.next_seq) if manifest is not None else Trimmed(0, 0)
     return Swept(trimmed.files, trimmed.bytes, files, size)
 
@@ -55,13 +57,13 @@ def _sweep_history(storage: str, blobs: Blobs, now: int, grace_us: int) -> tuple
     kept += found[-1:]
     named: set[str] = set()
     for number, _ in kept:
-        manifest = _manifest(storage, blobs, number)
+        manifest = _manifest(storage, blobs, number, found[-1][0])
         if manifest is None:
             return 0, 0  # somebody else sweeps
         named |= {file.name for file in manifest.files}
     replaced: set[str] = set()
     for number, _ in found:
-        if number < kept[0][0] and (manifest := _manifest(storage, blobs, number)) is not None:
+        if number < kept[0][0] and (manifest := _manifest(storage, blobs, number, found[-1][0])) is not None:
             replaced |= {file.name for file in manifest.files} - named
     files = size = 0
     for blob in blobs.names():
@@ -82,9 +84,16 @@ def _orphan(blob: Blob, named: set[str], now: int) -> bool:
     return old and manifest_number(blob.name) is None and blob.name not in named
 
 
-def _manifest(storage: str, blobs: Blobs, number: int) -> Manifest | None:
+def _manifest(storage: str, blobs: Blobs, number: int, newest: int) -> Manifest | None:
+    """None where it is gone. One that is damaged and was replaced has no readers: it names nothing, and nothing goes
+    out of the log for it."""
     data = blobs.read(manifest_name(number))
-    return None if data is None else parse_manifest(storage, number, data)
+    try:
+        return None if data is None else parse_manifest(storage, number, data)
+    except DamageError:
+        if number == newest:
+            raise
+        return Manifest()
 
 
 def _sweep_work(storage: str) -> None:
