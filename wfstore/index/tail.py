@@ -184,9 +184,14 @@ class Index:
         self._position: Cursor | None = None
         self._alive = False
         self._tail_rows, self._memory_limit = 0, 1
-        if self._cold is not None:
-            self._cold.refresh()
-            self._attach()
+        while self._cold is not None:
+            try:
+                self._cold.refresh()
+                self._attach()
+                return
+            except WfstoreError:
+                if not self._cold.newer():
+                    raise
 
     def _attach(self) -> None:
         assert self._cold is not None

@@ -185,7 +185,8 @@ def list_all(
 ) -> list[tuple[str, WorkflowStatus]]:
     """[(workflow id, status)] in order of submission; with only the statuses asked for, if any are."""
     wanted = _statuses(status_filter)
-    found: list[tuple[str, str]] = client.connect().call("statuses", None if wanted is None else [str(s.value) for s in wanted])
+    names = None if wanted is None else [status.value for status in wanted]
+    found: list[tuple[str, str]] = client.connect().call("statuses", names)
     return [(name, WorkflowStatus(status)) for name, status in found if wanted is None or status in wanted]
 
 

@@ -17,7 +17,7 @@ from wfstore.log.manifest import HistoryFile
 from wfstore.schema.history import EVENTS, KINDS, PACKS
 
 #: A point question decodes one row group of each file that it opens.
-_ROW_GROUP_ROWS = 20_480
+_ROW_GROUP_ROWS, _ROW_GROUP_BYTES = 20_480, 16 << 20
 #: Higher levels are slower, and the files no smaller.
 _COMPRESSION_LEVEL = 1
 _CRC_BYTES = 1 << 20
@@ -55,7 +55,7 @@ class _File:
         self._writer = pq.ParquetWriter(path, self._schema, **_options(kind, self._schema))
         self._rows = 0
         self._held: list[pa.Table] = []
-        self._held_rows = 0
+        self._held_rows = self._held_bytes = 0
         self._lowest: str | None = None
         self._highest: str | None = None
         self._first_ts, self._last_ts = _LATEST, -_LATEST
@@ -81,8 +81,11 @@ class _File:
             return
         self._held.append(rows.cast(self._schema))
         self._held_rows += rows.num_rows
+        self._held_bytes += rows.nbytes
         if self._held_rows >= _ROW_GROUP_ROWS:
-            self._flush(whole_groups=True)
+            self._flush(whole_groups=self._held_bytes * _ROW_GROUP_ROWS < _ROW_GROUP_BYTES * self._held_rows)
+        elif self._held_bytes >= _ROW_GROUP_BYTES:
+            self._flush(whole_groups=False)
 
     def close(self, group: int) -> HistoryFile:
         self._flush(whole_groups=False)
@@ -98,8 +101,11 @@ class _File:
             return
         table = pa.concat_tables(self._held)
         count = table.num_rows - table.num_rows % _ROW_GROUP_ROWS if whole_groups else table.num_rows
-        self._writer.write_table(table.slice(0, count), row_group_size=_ROW_GROUP_ROWS)
+        # Large values make a row group of few rows: one of them is not to cost the decoding of all the others.
+        few = count * _ROW_GROUP_BYTES // max(self._held_bytes, 1)
+        self._writer.write_table(table.slice(0, count), row_group_size=max(1, min(_ROW_GROUP_ROWS, few)))
         rest = table.slice(count)
+        self._held_bytes = rest.nbytes
         self._held, self._held_rows = ([rest] if rest.num_rows else []), rest.num_rows
 
 
