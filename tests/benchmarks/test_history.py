@@ -37,6 +37,7 @@ def measured(storage: str, only: str, capsys: pytest.CaptureFixture[str]) -> dic
     return {row["figure"]: row for row in rows}
 
 
+@pytest.mark.slow
 def test_single_figures(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(str(path) for path in Path(storage).rglob("*"))
     rows = measured(storage, "task_stats,reports,refresh,sizes", capsys)

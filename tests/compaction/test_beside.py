@@ -153,6 +153,7 @@ def compactors_beside(root: Path, seed: int, rounds: int, compactors: int) -> No
     assert sound(pair) == []
 
 
+@pytest.mark.slow
 def test_two_compactors_and_a_writer(tmp_path: Path) -> None:
     compactors_beside(tmp_path / "pair", 8, 40, 2)
 

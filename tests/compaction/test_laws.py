@@ -17,11 +17,11 @@ from tests.compaction.stores import play
 SEEDS = st.integers(0, 2**32)
 
 
-@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(SEEDS)
 def test_compaction_changes_no_answer(seed: int) -> None:
     with TemporaryDirectory() as root:
-        play(Path(root), seed, steps=4)
+        play(Path(root), seed, steps=3)
 
 
 @pytest.mark.slow

@@ -6,17 +6,19 @@ import os
 import socket
 from collections.abc import Iterable
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from wfstore._version import __version__
 from wfstore.errors import StorageError, StorageNotFoundError
-from wfstore.index import Index
-from wfstore.index.catalog import folder
 from wfstore.log import lease_alive, now_us, open_reader, open_writer, read_lease, resolve_storage
 from wfstore.log.history import HistoryFiles
 from wfstore.model import events as ev
 from wfstore.model.events import Event
 from wfstore.model.wire import dumps
 from wfstore.schema.rows import Rows, join, pack
+
+if TYPE_CHECKING:
+    from wfstore.index import Index
 
 _COMMIT_BYTES = 8 << 20
 
@@ -34,6 +36,10 @@ class Existing:
 
     def refresh(self) -> None:
         """Take in what was written since."""
+        # What opens a pickle has no use for a database.
+        from wfstore.index import Index
+        from wfstore.index.catalog import folder
+
         if self._index is None:
             try:
                 self._index = Index(open_reader(self._storage), history=HistoryFiles(self._storage))
