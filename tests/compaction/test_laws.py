@@ -25,7 +25,7 @@ def test_compaction_changes_no_answer(seed: int) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(SEEDS)
 def test_compaction_changes_no_answer_in_many_more_histories(seed: int) -> None:
     with TemporaryDirectory() as root:
