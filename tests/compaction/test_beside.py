@@ -124,7 +124,7 @@ def test_readers_beside_a_compactor_and_a_writer(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_readers_beside_a_compactor_and_a_writer_for_longer(tmp_path: Path) -> None:
-    readers_beside(tmp_path, 300, 3, 2)
+    readers_beside(tmp_path, 120, 3, 2)
 
 
 def compactors_beside(root: Path, seed: int, rounds: int, compactors: int) -> None:

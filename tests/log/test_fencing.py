@@ -92,6 +92,22 @@ def test_readers_wait_while_a_claim_is_under_way(tmp_path: Path) -> None:
     assert seqs(store) == [(1, 1, "t0"), (2, 2, "t2")]
 
 
+def test_a_read_that_begins_during_a_claim_has_all_that_was_acknowledged_before(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    open_writer(str(store)).append([plain(0)])
+    with ThreadPoolExecutor() as pool:
+        reads = []
+
+        def between() -> None:
+            reads.append(pool.submit(seqs, store))
+            time.sleep(0.05)
+            assert not reads[0].done()
+
+        failpoints.arm(failpoints.CLAIM_SCANNED, between)
+        open_writer(str(store))
+        assert reads[0].result(timeout=5) == [(1, 1, "t0")]
+
+
 def test_a_claim_whose_manager_died_does_not_hide_the_log(tmp_path: Path) -> None:
     store = tmp_path / "store"
     open_writer(str(store)).append([plain(0)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import threading
+import time
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
@@ -30,6 +31,9 @@ from wfstore.model.events import Event
 from wfstore.schema.rows import Block, table_of
 
 _INDEX_BYTES = 256 << 10
+#: How long a read waits for a manager that has claimed the log and not yet said where its predecessor ended; a claim
+#: takes milliseconds, and one whose manager was killed in it is over after CLAIM_GRACE_S.
+_CLAIM_PATIENCE_S, _CLAIM_PAUSE_S = 2.0, 0.002
 
 
 class Extent(NamedTuple):
@@ -135,11 +139,18 @@ class LogReader:
         """Windows of verified frames in seq order; the first may begin before the cursor's event."""
         survey = self._current_survey()
         place = self._locate(survey, cursor)
+        patient_until = time.monotonic() + _CLAIM_PATIENCE_S
         while place is not None:
             index, at = place
             segment = survey.segments[index]
             if segment.held:
-                return
+                # What was acknowledged before the claim counts, and only the claim's header says where that ends.
+                if time.monotonic() > patient_until:
+                    return
+                time.sleep(_CLAIM_PAUSE_S)
+                survey = self._current_survey()
+                place = self._locate(survey, _cursor(segment, at))
+                continue
             for window in self._windows(segment, at):
                 if segment.seal is None and self._claimed_since(survey):
                     # What was read may lie behind the seal that is being written: forget it and look again.
