@@ -1,9 +1,8 @@
 -- name: touched
--- summary: Notes the ids among rows that arrived which had none in the tail before.
+-- summary: Notes the ids among those that arrived which had no rows in the tail before, and says how they begin.
 -- grain: workflow_id
 INSERT INTO wfstore.touched
-SELECT workflow_id, arg_min(type, seq), false
+SELECT workflow_id, type, false
 FROM arrived
-WHERE workflow_id IS NOT NULL
-  AND workflow_id NOT IN (SELECT workflow_id FROM wfstore.touched)
-GROUP BY workflow_id
+WHERE workflow_id NOT IN (SELECT workflow_id FROM wfstore.touched)
+RETURNING first_type

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from wfstore.errors import DamageError, StorageError
@@ -13,6 +13,7 @@ from wfstore.index.catalog import folder
 from wfstore.index.database import Connection, translated
 from wfstore.log.history import HistoryFiles
 from wfstore.log.manifest import HistoryFile
+from wfstore.model.events import WORKFLOW_SUBMITTED
 from wfstore.schema.history import EVENTS, FACTS_SCHEMA, SUPERSEDED, VIEW_KINDS
 from wfstore.schema.views import VIEWS
 
@@ -111,6 +112,12 @@ class ColdViews:
             # The views are made anew for the next statement that asks for them.
             self._shape, self._covered = shape, set()
         self._settled = True
+
+    def settles(self, begun: Collection[str]) -> bool:
+        """Whether all is as `settle` leaves it after the tail got rows of workflows that begin there with these types:
+        what is submitted there has no past in history files, and goes with the views as soon as they have a tail."""
+        hot = self._shape is not None and self._shape[0]
+        return self._settled and (not begun or (hot and set(begun) == {WORKFLOW_SUBMITTED}))
 
     def check(self, kinds: Iterable[str]) -> None:
         """No statement may run over files of these kinds before this has returned. Raises DamageError, QueryError."""

@@ -172,10 +172,10 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def fill(connection: Connection, name: str, rows: pa.Table) -> None:
-    """Run one of `queries/fill/` over `rows`, which it finds as `arrived`."""
+def fill(connection: Connection, name: str, rows: pa.Table) -> list[tuple[Any, ...]]:
+    """Run one of `queries/fill/` over `rows`, which it finds as `arrived`; what it returns, where it returns rows."""
     connection.register("arrived", rows)
     try:
-        run(connection, catalog.folder("fill")[name].sql)
+        return connection.execute(catalog.folder("fill")[name].sql).fetchall()
     finally:
         connection.unregister("arrived")

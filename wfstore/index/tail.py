@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -204,14 +205,14 @@ class Index:
         if self._cold is not None and self._cold.refresh():
             self._attach()
         try:
-            more = self._read()
+            begun = self._read()
         except StorageError:
             # The log may begin later by now; or what was read turned out never to have been acknowledged.
             if self._position is None and not (self._cold is not None and self._cold.newer()):
                 raise
             self._reset()
-            more = self._read()
-        if self._cold is not None and more:
+            begun = self._read()
+        if self._cold is not None and not self._cold.settles(begun):
             with translated(), database.transaction(self._connection, read_only=False):
                 self._cold.settle(self._connection)
         if self._cold is not None:
@@ -229,20 +230,20 @@ class Index:
             database.run(self._connection, f"SET memory_limit = '{limit // 1_000_000}MB'")
             self._memory_limit = limit
 
-    def _read(self) -> bool:
-        """Whether there was anything new."""
-        more = False
+    def _read(self) -> set[str]:
+        """Types of the first rows of workflows that had none in the tail before."""
+        begun: set[str] = set()
         while True:
             rows, position = self._source.read(self._position, max_bytes=_READ_BYTES)
             self._tail_rows += rows.num_rows
             if rows.num_rows:
-                database.fill(self._connection, "tail", rows)
-                if self._cold is not None:
-                    database.fill(self._connection, "touched", rows)
+                with translated(), database.transaction(self._connection, read_only=False):
+                    database.fill(self._connection, "tail", rows)
+                    if self._cold is not None:
+                        begun.update(first for (first,) in database.fill(self._connection, "touched", _firsts(rows)))
             self._position = position
             if not rows.num_rows:
-                return more
-            more = True
+                return begun
 
     def _refresh_live(self) -> None:
         if self._live_source is None:
@@ -252,6 +253,14 @@ class Index:
             for name, rows in said.items():
                 database.run(self._connection, folder("fill")[f"forget_{name}"].sql)
                 database.fill(self._connection, name, live.to_arrow(name, rows))
+
+
+def _firsts(rows: pa.Table) -> pa.Table:
+    """Id and type of the first row about each workflow."""
+    about = rows.select(["workflow_id", "type"])
+    about = about.filter(pc.is_valid(about["workflow_id"]))
+    codes = about["workflow_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    return about.take(np.unique(codes, return_index=True)[1])
 
 
 def _rows_of(cursor: Connection, query: str, workflow_id: str, paths: list[str]) -> pa.Table:

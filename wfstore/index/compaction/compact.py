@@ -166,6 +166,8 @@ class _Compaction:
 
     def _fold_runs(self, work: _Work, extents: Sequence[Extent], first_seq: int, events: int) -> list[Any]:
         last_seq = extents[-1].last_seq
+        if len(extents) > 1:
+            self._pool.warm()
         bounds = plan.bounds(plan.sampled_ids(self._reader, extents), events)
         groups = plan.groups(len(bounds) + 1, events)
         runs, total = [], len(extents) + len(groups)

@@ -13,14 +13,14 @@ from wfstore.log.manifest import Part
 from wfstore.log.reader import Extent
 
 #: What is sorted and folded at a time, so that memory does not grow with the history.
-RANGE_EVENTS = 120_000
+RANGE_EVENTS = 80_000
 #: A part has so many files of each kind at most, so that their number grows with the logarithm of the history.
 MAX_GROUPS = 8
 _GROUP_EVENTS = 1_000_000
 #: So many neighbouring parts of about one size become one.
 FAN_OUT = 8
 _TIER_EVENTS = 131_072
-_SAMPLE_ROWS = 4_000
+_SAMPLE_ROWS, _MANY_EXTENTS = 1_000, 16
 
 
 def tier(part: Part) -> int:
@@ -43,9 +43,10 @@ def due(parts: Sequence[Part]) -> tuple[int, int] | None:
 
 
 def sampled_ids(reader: Reader, extents: Iterable[Extent]) -> list[str]:
-    """Workflow ids of some rows at the beginning of every extent."""
+    """Workflow ids of some rows at the beginning of every extent; of many, at that of every other."""
     ids: list[str] = []
-    for extent in extents:
+    extents = list(extents)
+    for extent in extents[:: 2 if len(extents) > _MANY_EXTENTS else 1]:
         last = min(extent.first_seq + _SAMPLE_ROWS, extent.last_seq)
         column = reader.read_range(extent.first_seq, last, columns=("workflow_id",)).column("workflow_id")
         ids += column.drop_null().to_pylist()

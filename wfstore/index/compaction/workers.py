@@ -50,6 +50,11 @@ class Workers:
         for process in self._started:
             process.wait()
 
+    def warm(self) -> None:
+        """Start the processes, as there will be enough to do for all of them."""
+        while self._count > 1 and len(self._started) < self._count:
+            self._start()
+
     def map(self, tasks: Iterable[Task], done: Callable[[int], None] = lambda number: None) -> list[Any]:
         """The answers, in the order of the tasks. done: told how many tasks have ended.
 
