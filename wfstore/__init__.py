@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wfstore import errors as errors
     from wfstore import workflow as workflow
     from wfstore._history import History as History
+    from wfstore._observe import WorkflowObservability as WorkflowObservability
     from wfstore._store import Store as Store
     from wfstore._store import history as history
     from wfstore._store import open as open
@@ -26,10 +27,11 @@ _HOMES = {
     "history": "wfstore._store",
     "sql": "wfstore._store",
     "History": "wfstore._history",
+    "WorkflowObservability": "wfstore._observe",
 }
 _PACKAGES = ("errors", "workflow")
 
-__all__ = ["History", "Store", "errors", "history", "open", "sql", "workflow"]
+__all__ = ["History", "Store", "WorkflowObservability", "errors", "history", "open", "sql", "workflow"]
 
 
 def __getattr__(name: str) -> Any:

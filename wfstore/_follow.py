@@ -102,8 +102,8 @@ class Follower(Iterator[FollowedEvent]):
     def __init__(self, reader: WholeLog, workflow_id: str | None = None, since: str | int | None = None) -> None:
         """As `Store.follow`. Where it begins is settled here, not at the first event taken."""
         self._stop = threading.Event()
-        start = _place(reader, since)
-        self._passed = [_text_before(reader, start)]
+        start = place_of(reader, since)
+        self._passed = [cursor_text(reader, start)]
         # Not a method: an iterator that knows its follower would keep it from going away when it is dropped.
         self._events = _events(follow(reader, start, self._stop), workflow_id, self._stop, self._passed)
 
@@ -154,8 +154,9 @@ def _chosen(table: pa.Table, workflow_id: str | None) -> Iterator[dict[str, Any]
         yield from batch.to_pylist()
 
 
-def _place(reader: WholeLog, since: str | int | None) -> Cursor:
-    """Raises ValueError for what no event gave; StorageError where it was not an event of this log."""
+def place_of(reader: WholeLog, since: str | int | None) -> Cursor:
+    """Where `Store.follow` begins. Raises ValueError for what no event gave; StorageError where it was not an event of
+    this log."""
     if since is None or since == START:
         return Cursor()
     if since == NOW:
@@ -198,7 +199,8 @@ def _identity(reader: WholeLog, seq: int) -> str | None:
     return _cursor_text(*(rows.column(name)[0].as_py() for name in ("seq", "epoch", "ts")))
 
 
-def _text_before(reader: WholeLog, cursor: Cursor) -> str:
+def cursor_text(reader: WholeLog, cursor: Cursor) -> str:
+    """Text that `place_of` takes back: of the event before the cursor."""
     return _identity(reader, cursor.next_seq - 1) or START
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +107,14 @@ class History:
         text = io.StringIO()
         Console(file=text, width=120, no_color=True, highlight=False).print(self)
         return text.getvalue().rstrip()
+
+    def _repr_html_(self) -> str:
+        from wfstore.draw import page
+
+        now = datetime.now(UTC).replace(tzinfo=None)
+        above = given(self)
+        tasks = [{**row, "upstream": above[row["task_id"]]} for row in self.tasks.iter_rows(named=True)]
+        return page(self.workflow, tasks, self.attempts.to_dicts(), now=now)
 
     def __rich__(self) -> Group:
         from rich.console import Group

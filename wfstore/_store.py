@@ -98,21 +98,23 @@ class Store:
         *,
         status: Words = None,
         name: str | None = None,
+        text: str | None = None,
         since: filters.Moment | None = None,
         until: filters.Moment | None = None,
         metadata: Mapping[str, Any] | None = None,
         limit: int | None = None,
+        offset: int = 0,
         order_by: Order = None,
     ) -> pl.DataFrame:
         """Rows of `workflows`, newest submitted first.
 
-        status: one or several; since (included), until (not): datetime, ISO 8601 text, or how long ago ("7d");
-        metadata: keys and values it has to have; order_by: columns, "-name" or "name desc" for the largest first.
-        Raises ValueError for a status or column there is not.
+        status: one or several; text: part of the id; since (included), until (not): datetime, ISO 8601 text, or how
+        long ago ("7d"); metadata: keys and values it has to have; order_by: columns, "-name" or "name desc" for the
+        largest first; offset: how many of the first rows to leave out. Raises ValueError for a status or column there is not.
         """
-        given = {"statuses": filters.words(status, WORKFLOW_STATUSES, "status"), "name": name}
+        given = {"statuses": filters.words(status, WORKFLOW_STATUSES, "status"), "name": name, "text": text}
         common = {"since": since, "until": until, "metadata": metadata, "limit": limit, "order_by": order_by}
-        return self._rows("workflows", given, common, ("-submitted_seq",))
+        return self._rows("workflows", {**given, "ids": None}, {**common, "offset": offset}, ("-submitted_seq",))
 
     def tasks(
         self,
@@ -181,7 +183,8 @@ class Store:
         }
         order = filters.order(common["order_by"], VIEWS[view], newest)
         query = catalog.folder("store")[view]
-        return to_polars(self._index.run(query, params, order, filters.limit(common["limit"]), _KEYS[view]))
+        limit, offset = filters.limit(common["limit"]), filters.limit(common.get("offset")) or 0
+        return to_polars(self._index.run(query, params, order, limit, _KEYS[view], offset))
 
     def output(self, workflow_id: str, task_id: str | None = None) -> Any:
         """The stored output of the workflow or of one task, unpickled. Needs no Ray.

@@ -77,6 +77,16 @@ class WorkflowNotResumableError(WorkflowError):
         return f"Workflow[id={workflow_id}] is not resumable."
 
 
+class WorkflowEventHandleError(WorkflowError):
+    """An event that was sent to the workflow cannot be kept, or a listener cannot wait for it. ``what_happened`` says
+    why."""
+
+    def __init__(self, workflow_id: str, what_happened: str) -> None:
+        super().__init__(workflow_id, f"Workflow[id={workflow_id}]: an event cannot be handled: {what_happened}")
+        self.what_happened = what_happened
+        self.args = (workflow_id, what_happened)
+
+
 class WorkflowNotFoundError(WorkflowError, ValueError):
     """No workflow (or no task of it) by that name in this store."""
 
@@ -231,6 +241,17 @@ class PayloadMissingError(StorageError):
 
 class NotCheckpointedError(WorkflowError, ValueError):
     """The task succeeded, and its output was not kept (``checkpoint=False``)."""
+
+
+class OutsideTaskError(WfstoreError, RuntimeError):
+    """Something that user code may only do while it runs as a task of a workflow. ``what`` names it."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        return f"{self.what} is for the code of a task while a workflow runs it; here none does"
 
 
 class QueryError(WfstoreError, ValueError):

@@ -20,7 +20,11 @@ SELECT
     arg_min(attributes, seq) FILTER (type = 'attempt.submitted') AS request,
     arg_max(attributes, seq) FILTER (type IN ('attempt.succeeded', 'attempt.failed')) AS outcome,
     arg_min(hash, seq) FILTER (type = 'attempt.submitted') AS changed_hash,
+    arg_max_null(CASE WHEN contains(attributes::VARCHAR, '"progress":') THEN attributes END, seq)
+        FILTER (type IN ('attempt.progressed', 'attempt.succeeded', 'attempt.failed')) AS told,
     min(seq) AS submitted_seq
 FROM wfstore.visible
-WHERE type IN ('attempt.submitted', 'attempt.started', 'attempt.succeeded', 'attempt.failed')
+WHERE type IN (
+    'attempt.submitted', 'attempt.started', 'attempt.progressed', 'attempt.succeeded', 'attempt.failed'
+)
 GROUP BY workflow_id, run, task_id, attempt

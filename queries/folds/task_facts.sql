@@ -25,7 +25,10 @@ SELECT
     -- an attempt that begins is what a scheduled one was due for
     arg_max_null(CASE WHEN type = 'attempt.retry_scheduled' THEN attributes END, seq)
         FILTER (type IN ('attempt.retry_scheduled', 'attempt.submitted')) AS next_attempt,
-    arg_max(attributes, seq) FILTER (type = 'timer.started') AS timer
+    arg_max(attributes, seq) FILTER (type = 'timer.started') AS timer,
+    -- the end of an attempt repeats what it said last; most say nothing, and their attributes are not kept for it
+    arg_max_null(CASE WHEN contains(attributes::VARCHAR, '"progress":') THEN attributes END, seq)
+        FILTER (type IN ('attempt.submitted', 'attempt.progressed', 'attempt.succeeded', 'attempt.failed')) AS told
 FROM wfstore.visible
 WHERE task_id IS NOT NULL
 GROUP BY workflow_id, task_id

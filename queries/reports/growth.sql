@@ -28,7 +28,8 @@ WITH said AS (
         -- the end of a workflow names the output of a task again
         sum(bytes) FILTER (
             type IN (
-                'task.defined', 'attempt.succeeded', 'attempt.failed', 'task.error_caught', 'actor.state_committed'
+                'task.defined', 'attempt.succeeded', 'attempt.failed', 'task.error_caught', 'actor.state_committed',
+                'event.sent'
             )
         ) AS bytes
     FROM main.events

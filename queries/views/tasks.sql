@@ -28,7 +28,10 @@ SELECT
     coalesce(facts.definition ->> '$.type', 'function') AS type,
     make_timestamp((coalesce(facts.next_attempt, facts.timer) ->> '$.due_at')::BIGINT) AS due_at,
     flow.name AS workflow_name,
-    facts.defined_seq
+    facts.defined_seq,
+    (facts.told ->> '$.progress')::DOUBLE AS progress,
+    facts.told ->> '$.progress_message' AS progress_message,
+    facts.told -> '$.progress_metrics' AS progress_metrics
 FROM wfstore.task_facts AS facts
 JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = facts.workflow_id
 LEFT JOIN (

@@ -24,7 +24,11 @@ SELECT
     flow.failed_task_id,
     coalesce(flow.described -> '$.metadata', '{}') AS metadata,
     flow.submission ->> '$.rerun_of' AS rerun_of,
-    flow.submitted_seq
+    flow.submitted_seq,
+    CASE
+        WHEN flow.decided = 'SUCCESSFUL' THEN 1
+        ELSE (task.tasks_done * 1000000 + task.running_parts) / (task.tasks * 1000000)
+    END AS progress
 FROM wfstore.workflow_facts AS flow
 LEFT JOIN (
     SELECT
@@ -45,7 +49,11 @@ LEFT JOIN (
         count(*) FILTER (status = 'FAILED') AS tasks_failed,
         sum(attempts)::BIGINT AS attempts,
         sum(retries)::BIGINT AS retries,
-        sum(output_bytes)::BIGINT AS total_output_bytes
+        sum(output_bytes)::BIGINT AS total_output_bytes,
+        -- millionths: whole numbers, as above
+        coalesce(sum(
+            CASE WHEN status = 'RUNNING' THEN round((told ->> '$.progress')::DOUBLE * 1000000)::BIGINT END
+        ), 0)::BIGINT AS running_parts
     FROM wfstore.task_facts
     GROUP BY workflow_id
 ) AS task ON task.workflow_id = flow.workflow_id

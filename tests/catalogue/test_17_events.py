@@ -1,4 +1,4 @@
-"""Section 17: events and sleep. The HTTP provider (H1 to H6) comes with the dashboard."""
+"""Section 17: events and sleep. The HTTP provider (H1 to H6) is in test_17_http_events.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import ray
 
 from tests.catalogue.drivers import launch
-from tests.catalogue.items import entry, item
+from tests.catalogue.items import item
 from tests.catalogue.programs.waits import SLEEP_S, stamp
 from tests.catalogue.tasks import go_on, hold, identity, named, noted, started
 from tests.engine.drivers import end_everything, said
@@ -249,12 +249,3 @@ def test_A8_only_the_rest_is_slept(crashed: tuple[Path, float]) -> None:
     due = times["reached"] + SLEEP_S
     assert times["woke"] >= due - 0.05
     assert times["woke"] <= max(due, resumed_at) + 5
-
-
-_HTTP = "comes with the dashboard's web stack"
-entry("H1", "HTTP events: POST /event/send_event/{workflow_id} with event_key and event_payload", later=_HTTP)
-entry("H2", "404 until the listener is there; the reply is held until the event is checkpointed", later=_HTTP)
-entry("H3", "the output is the pair (key, payload)", later=_HTTP)
-entry("H4", "the listener's hooks, and workflow_context", later=_HTTP)
-entry("H5", "the default key is the task id; a key registered twice is an error", later=_HTTP)
-entry("H6", "a message that was not durable at a crash is lost, and has to be sent again", later=_HTTP)

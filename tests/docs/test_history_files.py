@@ -25,7 +25,7 @@ from wfstore.payloads import PayloadStore
 from wfstore.schema.history import KINDS
 
 #: A random history in which every kind of row occurs.
-SEED, STEPS = 11, 60
+SEED, STEPS = 15, 60
 TYPES = {"timestamp[us]": "timestamp", "large_binary": "binary", "list<element: string>": "list of string"}
 SECTION = re.compile(r"^#### `(\w+)`\n(.*?)(?=^#|\Z)", re.DOTALL | re.MULTILINE)
 COLUMN = re.compile(r"^\| `(\w+)` \| ([^|]+) \|", re.MULTILINE)

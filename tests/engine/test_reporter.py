@@ -10,6 +10,7 @@ import pytest
 
 from wfstore.engine import reporter as module
 from wfstore.engine.assignment import Assignment
+from wfstore.engine.context import Told
 from wfstore.engine.reporter import StartReporter
 from wfstore.model.commands import Place
 
@@ -36,9 +37,9 @@ def test_a_report_that_fails_does_not_silence_the_next(monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "REPORT_AFTER_S", 0.01)
     reporter = StartReporter()
     for name in ("a", "b", "c"):
-        with reporter.watch(job(name), PLACE):
+        with reporter.watch(job(name), PLACE, Told()):
             time.sleep(0.15)
-    with reporter.watch(job("short"), PLACE):
+    with reporter.watch(job("short"), PLACE, Told()):
         pass
     assert reported == ["c"]
     assert not troubles

@@ -33,6 +33,7 @@ REFUSED = [
     "PREPARE p AS SELECT 1",
     "CALL pragma_version()",
     "BEGIN",
+    "UPDATE EXTENSIONS",
     "SELEC 1",
     "SELECT nope FROM tasks",
     "SELECT * FROM nope",

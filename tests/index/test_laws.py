@@ -26,7 +26,7 @@ def expected(state: State) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "metadata": json.loads(row["metadata"])}
+    return {**row, **{name: json.loads(row[name]) for name in ("metadata", "progress_metrics") if row.get(name)}}
 
 
 def chosen(rows: list[dict[str, Any]], columns: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from wfstore import errors
 from wfstore.model import events as ev
 from wfstore.model.apply import apply
 from wfstore.model.commands import (
+    AwaitEvent,
     CallActor,
     Cancel,
     Command,
@@ -20,14 +21,17 @@ from wfstore.model.commands import (
     Outcome,
     Place,
     RecordOutcome,
+    RecordProgress,
     RecordRead,
     RecordStarted,
     Resume,
+    SendEvent,
     Submit,
 )
-from wfstore.model.dag import ACTOR, TIMER, WAIT, TaskSpec
+from wfstore.model.dag import ACTOR, EVENT, TIMER, WAIT, TaskSpec
 from wfstore.model.decide import decide
 from wfstore.model.events import Event
+from wfstore.model.progress import Progress, checked
 from wfstore.model.state import State, TaskState, WorkflowState
 
 __all__ = ["T0", "Simulation", "actor_call", "chain", "random_dag", "random_history", "ref"]
@@ -35,6 +39,7 @@ __all__ = ["T0", "Simulation", "actor_call", "chain", "random_dag", "random_hist
 T0 = 1_700_000_000_000_000
 _WORKFLOWS = ("w0", "w1", "w2", "w3")
 _ACTORS = ("a0", "a1")
+_EVENT_KEYS = ("go", "stop")
 
 AttemptKey = tuple[str, int, str, int]
 
@@ -43,7 +48,8 @@ AttemptKey = tuple[str, int, str, int]
 class Simulation:
     """Commands go in, the log grows, the state follows.
 
-    alarms: what the manager has to do at a time, as the events said it; choices: attempts at waits that have chosen
+    alarms: what the manager has to do at a time, as the events said it; choices: attempts at waits that have chosen;
+    others: chances of those who send events and wait for them
     """
 
     rng: random.Random = field(default_factory=lambda: random.Random(0))
@@ -54,6 +60,7 @@ class Simulation:
     alarms: list[tuple[int, Fire | Expire]] = field(default_factory=list)
     choices: set[AttemptKey] = field(default_factory=set)
     done: list[Command] = field(default_factory=list)
+    others: random.Random = field(default_factory=lambda: random.Random(0))
 
     def do(self, command: Command) -> list[Event]:
         self.now += self.rng.randint(1, 5_000_000)
@@ -115,33 +122,67 @@ class Simulation:
     def place(self) -> Place:
         return Place(self.now + self.rng.randint(0, 1000), "node", 7, "ray")
 
+    def progress(self) -> Progress:
+        fraction = self.rng.choice([0, 1, self.rng.random()])
+        metrics = self.rng.choice([{}, {"loss": self.rng.random() / 1e7, "epoch": 3, "best": True, "note": None}])
+        return checked(fraction, self.rng.choice([None, 'so "far"']), metrics)
+
     def outcome(self, workflow: WorkflowState, task: TaskState) -> Outcome:
         rng = self.rng
         ended = self.now + rng.randint(1000, 10_000)
         place = self.place() if rng.random() < 0.9 else None
         roll = rng.random()
         state = ref(f"state {len(self.log)}") if task.type == ACTOR else None
+        said = self.progress() if rng.random() < 0.3 else None
         if roll < 0.6:
             kept = task.options.checkpoint is not False
-            return Outcome(True, ended, place, ref(rng.choice("abc")), kept, "'a'", state=state)
+            return Outcome(True, ended, place, ref(rng.choice("abc")), kept, "'a'", state=state, progress=said)
         if roll < 0.75:
             more = random_dag(rng, 3, left_over(workflow, task), task.type == ACTOR)
             return Outcome(True, ended, place, continuation=more, state=state)
         kind = rng.choice(["app", "app", "system", "oom", "serialization", "timeout", "lost"])
         retryable = rng.random() < 0.5
         return Outcome(
-            False, ended, place, kind=kind, retryable=retryable, error_type="E", error_message="m", error=ref("e")
+            False,
+            ended,
+            place,
+            kind=kind,
+            retryable=retryable,
+            error_type="E",
+            error_message="m",
+            error=ref("e"),
+            progress=said,
         )
 
     def step(self) -> list[Event]:
         """Something random happens; commands that are refused change nothing."""
+        exchanged = self._exchange() if self.others.random() < 0.25 else []
         roll = self.rng.random()
         try:
             if roll < 0.08:
-                return self.ring()
-            return self.crash() if roll < 0.10 else self.do(self._random())
+                return exchanged + self.ring()
+            return exchanged + (self.crash() if roll < 0.10 else self.do(self._random()))
+        except errors.WfstoreError:
+            return exchanged
+
+    def _exchange(self) -> list[Event]:
+        """Somebody sends an event, or a listener waits for one. By chances of its own: so much else goes as it would
+        without."""
+        rng = self.others
+        waiting = [key for key in self.open_attempts() if self.state.workflows[key[0]].tasks[key[2]].type == EVENT]
+        command: Command
+        if waiting and rng.random() < 0.6:
+            command = AwaitEvent(*rng.choice(waiting), rng.choice(_EVENT_KEYS))
+        else:
+            request = f"s{rng.randint(1, 40)}"
+            command = SendEvent(rng.choice(_WORKFLOWS + _ACTORS), rng.choice(_EVENT_KEYS), ref(request), request)
+        try:
+            events = decide(self.state, command, self.now)
         except errors.WfstoreError:
             return []
+        for event in events:
+            self.append(event)
+        return events
 
     def duplicate(self) -> Command | None:
         """A command that had its effect in this life of its workflow, and may be given again by a retry."""
@@ -154,8 +195,12 @@ class Simulation:
         roll = rng.random()
         if attempts and roll < 0.72:
             workflow_id, run, task_id, attempt = rng.choice(attempts)
-            if rng.random() < 0.2:
+            roll = rng.random()
+            if roll < 0.2:
                 return RecordStarted(workflow_id, run, task_id, attempt, self.place())
+            if roll < 0.35:
+                place = self.place() if rng.random() < 0.5 else None
+                return RecordProgress(workflow_id, run, task_id, attempt, self.progress(), place)
             workflow = self.state.workflows[workflow_id]
             return RecordOutcome(workflow_id, run, task_id, attempt, self.outcome(workflow, workflow.tasks[task_id]))
         if roll < 0.76 and (again := self.duplicate()) is not None:
@@ -215,7 +260,7 @@ def left_over(workflow: WorkflowState, task: TaskState) -> list[str]:
 def random_history(seed: int, steps: int) -> Simulation:
     """A simulation after `steps` random commands, with limits on running and waiting workflows."""
     rng = random.Random(seed)
-    simulation = Simulation(rng)
+    simulation = Simulation(rng, others=random.Random(seed + 1))
     running = rng.choice([None, 1, 2])
     limits = f'{{"max_running_workflows":{running or "null"},"max_pending_workflows":2}}'
     simulation.append(Event(ts=T0, type=ev.CONFIG_SET, attributes=limits))

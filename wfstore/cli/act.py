@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 import wfstore
-from wfstore.cli import cluster, output, progress, text, views
+from wfstore import _text as text
+from wfstore.cli import cluster, output, progress, views
 from wfstore.cli.errors import RefusedError, StoppedError
 from wfstore.cli.options import AsJson, Storage, WorkflowId
 from wfstore.model.statuses import CANCELED, FAILED, SUCCESSFUL, WORKFLOW_ACTIVE
@@ -44,9 +45,7 @@ def resume(
         raise RefusedError(f"workflow {workflow_id} is CANCELED and cannot be resumed")
     if before != SUCCESSFUL:
         with cluster.joined(storage):
-            from wfstore import workflow
-
-            workflow.resume_async(workflow_id, code=code.value)
+            _observed(storage).resume(workflow_id, code=code.value)
             _wait(store, workflow_id)
     _ended(store, workflow_id, as_json)
 
@@ -60,9 +59,7 @@ def rerun(workflow_id: WorkflowId, storage: Storage = None, as_json: AsJson = Fa
     if store.history(workflow_id).actor is not None:
         raise RefusedError(f"{workflow_id} is a virtual actor: only workflows can be run again")
     with cluster.joined(storage):
-        from wfstore import workflow
-
-        new_id = workflow.rerun(workflow_id)
+        new_id = _observed(storage).rerun(workflow_id)
         _wait(store, new_id)
     _ended(store, new_id, as_json)
 
@@ -104,13 +101,8 @@ def cancel(workflow_id: WorkflowId, storage: Storage = None, as_json: AsJson = F
         _said(workflow_id, before, as_json)
         return
     with cluster.joined(storage), progress.doing("canceling"):
-        from wfstore import workflow
-
-        workflow.cancel(workflow_id)
-        status = str(workflow.get_status(workflow_id))
-    if status != CANCELED:
-        raise RefusedError(f"workflow {workflow_id} is {status}: there is nothing to cancel")
-    _said(workflow_id, status, as_json)
+        _observed(storage).cancel(workflow_id)
+    _said(workflow_id, CANCELED, as_json)
 
 
 def delete(
@@ -126,10 +118,13 @@ def delete(
         if not typer.confirm(question, err=True):
             raise RefusedError(f"workflow {workflow_id} is not deleted")
     with cluster.joined(storage), progress.doing("deleting"):
-        from wfstore import workflow
-
-        workflow.delete(workflow_id)
+        _observed(storage).delete(workflow_id)
     _said(workflow_id, "DELETED", as_json)
+
+
+def _observed(storage: str | None) -> wfstore.WorkflowObservability:
+    """Its actions are events that say who asked."""
+    return wfstore.WorkflowObservability(storage, live=True)
 
 
 def _known(storage: str | None, workflow_id: str) -> wfstore.Store:

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 import wfstore
-from wfstore.cli import act, events, exporting, importing, maintain, query, read, text
+from wfstore import _text as text
+from wfstore.cli import act, dashboard, events, exporting, importing, maintain, query, raydashboard, read
 from wfstore.cli.demo import command as demo_command
 from wfstore.cli.errors import StoppedError
 from wfstore.errors import WfstoreError
@@ -35,6 +36,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "tail": events.tail,
     "sql": query.sql,
     "report": query.report,
+    "dashboard": dashboard.dashboard,
     "demo": demo_command.demo,
     "import": importing.import_,
     "export": exporting.export,
@@ -46,6 +48,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "stats": maintain.stats,
     "compact": maintain.compact,
     "retain": maintain.retain,
+    "ray-dashboard": raydashboard.ray_dashboard,
 }
 for verb, command in _COMMANDS.items():
     app.command(verb)(command)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from wfstore.cli import text
+from wfstore import _text as text
 
 #: Up to so many tasks, each has a line of its own.
 SINGLE_LIMIT = 40

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from wfstore.cli import text
+from wfstore import _text as text
 from wfstore.model import events as ev
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

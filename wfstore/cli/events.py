@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from wfstore.cli import details, output, text
+from wfstore import _text as text
+from wfstore.cli import details, output
 from wfstore.cli.options import AsJson, Storage
 from wfstore.errors import WorkflowNotFoundError
 from wfstore.model import events as ev

@@ -13,7 +13,8 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wfstore.cli import output, text
+from wfstore import _text as text
+from wfstore.cli import output
 from wfstore.cli.fitting import Column
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wfstore.cli import output, progress, text
+from wfstore import _text as text
+from wfstore.cli import output, progress
 from wfstore.cli.errors import RefusedError
 from wfstore.cli.options import AsJson, Storage
 

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 
 import wfstore
-from wfstore.cli import output, progress, text
+from wfstore import _text as text
+from wfstore.cli import output, progress
 from wfstore.cli.errors import RefusedError
 from wfstore.cli.options import AsJson, Storage
 from wfstore.index.retention import NoPolicyError

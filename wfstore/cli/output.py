@@ -12,11 +12,12 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from wfstore.cli import text
+from wfstore import _text as text
 from wfstore.cli.fitting import GAP, Column, fit
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 #: Wide enough never to cut a line that goes to a file or another command.
 _PIPE_WIDTH = 100_000
@@ -78,21 +79,26 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
 def lines(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> list[str]:
     """A table: the header above, two blanks between columns. Where a terminal is too narrow, cells are shortened, and
     a line below names the columns that found no room."""
+    table, missing = grid(columns, rows)
+    return drawn(table) + (_no_room(missing) if missing else [])
+
+
+def grid(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> tuple[Table, list[str]]:
+    """The table of `lines` for rich to draw, and the headers of the columns that found no room."""
     from rich.table import Table
     from rich.text import Text
 
     cells = [[text.safe(cell) for cell in row] for row in rows]
     widest = [max((len(row[position]) for row in cells), default=0) for position in range(len(columns))]
     widths = fit(columns, widest, console().width)
-    grid = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for position, width in widths.items():
         column = columns[position]
         justify: Literal["left", "right"] = "right" if column.right else "left"
-        grid.add_column(Text(text.safe(column.header)), justify=justify, no_wrap=True, width=width)
+        table.add_column(Text(text.safe(column.header)), justify=justify, no_wrap=True, width=width)
     for row in cells:
-        grid.add_row(*(Text(row[position], style=_STYLES.get(row[position], "")) for position in widths))
-    missing = [column.header for position, column in enumerate(columns) if position not in widths]
-    return drawn(grid) + (_no_room(missing) if missing else [])
+        table.add_row(*(Text(row[position], style=_STYLES.get(row[position], "")) for position in widths))
+    return table, [column.header for position, column in enumerate(columns) if position not in widths]
 
 
 def _no_room(missing: Sequence[str]) -> list[str]:
@@ -134,6 +140,11 @@ def heading(title: str) -> None:
 
 def pairs(facts: Mapping[str, str]) -> None:
     """Names and values, one below the other; values are folded, never cut."""
+    write(pair_grid(facts))
+
+
+def pair_grid(facts: Mapping[str, str]) -> Table:
+    """What `pairs` prints, for rich to draw."""
     from rich.table import Table
     from rich.text import Text
 
@@ -142,7 +153,7 @@ def pairs(facts: Mapping[str, str]) -> None:
     grid.add_column(overflow="fold")
     for name, value in facts.items():
         grid.add_row(Text(name, style="bold"), Text(text.safe(value), style=_STYLES.get(value, "")))
-    write(grid)
+    return grid
 
 
 #: A column of the SQL views that holds seconds or bytes, whatever was computed of it: duration_s, queue_s_p95.

@@ -40,9 +40,26 @@ def ls(
     views.workflows(rows)
 
 
-def show(workflow_id: WorkflowId, storage: Storage = None, as_json: AsJson = False) -> None:
-    """Show one workflow: its DAG, its slowest tasks, its errors."""
-    found = wfstore.open(storage).history(workflow_id)
+def show(
+    workflow_id: WorkflowId,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Go on as it changes, until it has ended or Ctrl-C.")
+    ] = False,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one workflow: its DAG, its slowest tasks, its errors.
+
+    With --watch a terminal is redrawn in place, and a pipe gets a line for each change (with --json a JSON document).
+    """
+    if watch:
+        from wfstore.cli import watching
+
+        found = watching.watch(wfstore.WorkflowObservability(storage), workflow_id, as_json)
+        if as_json:
+            return
+    else:
+        found = wfstore.open(storage).history(workflow_id)
     if as_json:
         output.document(views.summary(found))
         return

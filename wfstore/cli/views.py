@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from wfstore.cli import dagtree, details, output, text
+from wfstore import _text as text
+from wfstore.cli import dagtree, details, output
 from wfstore.cli.fitting import Column
 from wfstore.model.dag import EVENT, FUNCTION, TIMER, WAIT
 from wfstore.model.statuses import PENDING, RETRYING, RUNNING
@@ -71,16 +72,24 @@ def spent(row: Row) -> str:
 
 def header(found: History) -> None:
     """Who, what status, since when, how much."""
+    output.pairs(facts(found))
+
+
+def facts(found: History) -> dict[str, str]:
+    """What `header` says, by what it is about."""
     from wfstore._history import actor_line
 
     row = found.workflow
     done = f"{text.number(row['tasks_done'])} of {text.number(row['tasks'])} tasks done"
     attempts = f"{text.number(row['attempts'])} attempts, {text.number(row['retries'])} retries"
-    facts = {
+    said = {
         "workflow": f"{row['workflow_id']}  {row['name'] or ''}",
         "status": row["status"],
         "submitted": f"{text.clock(row['submitted_at'])} UTC",
         "duration": spent(row) + (f" in {text.number(row['runs'])} runs" if row["runs"] > 1 else ""),
+        "progress": f"{row['progress'] * 100:.0f} %"
+        if row["status"] == RUNNING and row["progress"] is not None
+        else "",
         "tasks": f"{done}, {text.number(row['tasks_failed'])} failed, {attempts}",
         "virtual actor": actor_line(found.actor).removeprefix("virtual actor ") if found.actor else "",
         "output size": text.size(row["output_bytes"]),
@@ -89,7 +98,7 @@ def header(found: History) -> None:
         "metadata": row["metadata"] if row["metadata"] not in (None, "{}") else "",
         "error": error(row),
     }
-    output.pairs({key: value for key, value in facts.items() if value})
+    return {key: value for key, value in said.items() if value}
 
 
 def show(found: History) -> None:
@@ -150,18 +159,27 @@ def nodes(tasks: Iterable[Row], above: Mapping[str, Sequence[str]]) -> list[dagt
 
 
 def _due(row: Row) -> str:
-    """Until when it waits, while it does."""
+    """How far it is or until when it waits, while it does."""
+    if row["status"] == RUNNING and row["progress"] is not None:
+        return progress(row)
     if row["due_at"] is None or row["status"] not in (PENDING, RUNNING, RETRYING):
         return ""
     return f"{'again at' if row['status'] == RETRYING else 'until'} {text.clock(row['due_at'])} UTC"
 
 
+def progress(row: Row) -> str:
+    """ "40 %: what the task said with it", or nothing."""
+    if row["progress"] is None:
+        return ""
+    return f"{row['progress'] * 100:.0f} %: {text.first_line(row.get('progress_message'))}".removesuffix(": ")
+
+
+DAG_COLUMNS = (Column("task"), Column("status", keep=True), Column("duration", right=True, keep=True), Column(""))
+
+
 def _dag(drawn: Sequence[dagtree.Node]) -> None:
     lines = dagtree.draw(drawn)
-    output.table(
-        [Column("task"), Column("status", keep=True), Column("duration", right=True, keep=True), Column("")],
-        [(line.tree, line.status, line.duration, line.note) for line in lines],
-    )
+    output.table(DAG_COLUMNS, [(line.tree, line.status, line.duration, line.note) for line in lines])
 
 
 def _errors(tasks: Sequence[Row]) -> None:

@@ -32,7 +32,23 @@ _LONGEST_PATH = 100
 _DONE, _RAISED, _BY_RAY = 0, 1, 2
 
 #: The manager's methods that may be asked for here.
-SERVED = frozenset({"handle", "run", "call_actor", "wait", "exchange", "status", "actor", "log_lines"})
+SERVED = frozenset(
+    {
+        "handle",
+        "send_event",
+        "run",
+        "call_actor",
+        "wait",
+        "exchange",
+        "status",
+        "actor",
+        "log_lines",
+        "live",
+        "changes",
+        "report_progress",
+        "describe",
+    }
+)
 
 Serve = Callable[[str, tuple[Any, ...]], Coroutine[Any, Any, Any]]
 
@@ -133,8 +149,9 @@ class _Connection(asyncio.Protocol):
 class Channel:
     """Requests of one process. Every thread has a connection of its own."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, patience_s: float | None = None) -> None:
+        """patience_s: how long one answer may take; None: for ever, as the manager's end closes the connection."""
+        self._path, self._patience_s = path, patience_s
         self._local = threading.local()
 
     def exists(self) -> bool:
@@ -160,7 +177,7 @@ class Channel:
         connection: socket.socket | None = place.pop(process, None)
         try:
             if connection is None:
-                connection = _connected(self._path)
+                connection = _connected(self._path, self._patience_s)
             connection.sendall(_LENGTH.pack(len(message)) + message)
             reply = pickle.loads(_read(connection))
         except BaseException as error:
@@ -174,8 +191,9 @@ class Channel:
         return reply
 
 
-def _connected(path: str) -> socket.socket:
+def _connected(path: str, patience_s: float | None) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(patience_s)
     try:
         connection.connect(path)
         if _owner(connection, path) != os.geteuid():

@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 import ray._private.worker as ray_worker
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError, RayTaskError
 
 from wfstore import errors
 from wfstore.engine import host, packages
@@ -24,16 +24,21 @@ from wfstore.engine.dag.functions import dump_function, find_function
 from wfstore.engine.driverlog import DriverLog, asking, submitter
 from wfstore.engine.failures import as_rays
 from wfstore.log import resolve_storage
-from wfstore.model.commands import CallActor, Cancel, Command, Delete, Resume, Submit
+from wfstore.model.commands import CallActor, Cancel, Command, Delete, Resume, SendEvent, Submit
 from wfstore.model.define import check_metadata, check_workflow_id
 from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef
+from wfstore.model.sending import check_event_key
 from wfstore.objects import is_uri
-from wfstore.payloads import PayloadStore
+from wfstore.payloads import PayloadStore, dumps
 
 #: A task that waits in ``ray.get`` lends its CPU to what it waits for; one that waits at a socket would not.
 _BLOCKING = frozenset({"run", "wait", "call_actor"})
+#: Thousands of sent events may be kept in the manager's memory: of a larger one only the place is.
+_EVENT_INLINE_BYTES = 4096
 _RETRY_FOR_S = 120.0
 _RETRY_EVERY_S = 0.2
+#: How long an observer waits for the manager, which may be stopped and yet hold its connections.
+_PATIENCE_S = 30.0
 
 
 class Client:
@@ -45,6 +50,7 @@ class Client:
         self._in_worker = ray_worker.global_worker.mode == ray.WORKER_MODE
         path = path_for(host.NAME, namespace)
         self._channel = None if path is None else Channel(path)
+        self._observing = None if path is None else Channel(path, _PATIENCE_S)
         self.namespace = namespace
         facts = host.describe(handle)
         self.storage: str = facts["storage"]
@@ -81,6 +87,27 @@ class Client:
                 if time.monotonic() > deadline or not self._find_again(error):
                     raise errors.ManagerLostError(self.storage, f"the manager does not answer: {error}") from None
                 time.sleep(_RETRY_EVERY_S)
+
+    def ask(self, method: str, *args: Any, timeout_s: float = 5.0) -> Any:
+        """What the manager answers now, for those who can do without. Raises ManagerLostError soon where none does.
+
+        timeout_s: beyond what the call itself waits for; 60 s altogether at most.
+        """
+        if self._observing is not None and method in SERVED:
+            try:
+                return self._observing.call(method, *args)
+            except ChannelLostError:
+                pass
+        try:
+            return ray.get(getattr(self._handle, method).remote(*args), timeout=timeout_s)
+        except RayTaskError as error:
+            raise _cause_of(error) from None
+        except RayActorError as error:
+            if not isinstance(error, ActorUnavailableError):
+                self._handle = host.find(self.namespace) or self._handle
+            raise errors.ManagerLostError(self.storage, f"the manager does not answer: {error}") from None
+        except GetTimeoutError:
+            raise errors.ManagerLostError(self.storage, f"the manager has not answered for {timeout_s:g} s") from None
 
     def _find_again(self, error: RayActorError) -> bool:
         if isinstance(error, ActorUnavailableError):
@@ -156,6 +183,25 @@ class Client:
         task_id, answer = self.call("call_actor", pickle.dumps(command, 5), wait)
         return self._take(answer) if wait else self._ref(workflow_id, task_id)
 
+    def send_event(
+        self,
+        workflow_id: str,
+        key: str,
+        payload: Any,
+        request_id: str | None = None,
+        by: str | None = None,
+        hold_s: float = 0.0,
+    ) -> str:
+        """Send an event to a workflow; returns, once it is durable, how it went (see `engine.deliveries`), as far as
+        that is known within `hold_s`. Raises WorkflowNotFoundError, WorkflowEventHandleError, TypeError, ValueError."""
+        check_event_key(key)
+        data = dumps(payload)
+        small = len(data) <= _EVENT_INLINE_BYTES
+        ref = self.put(data) if small else PayloadRef(self.put_function(data), len(data))
+        command = SendEvent(_id(workflow_id), key, ref, request_id or uuid.uuid4().hex, by or _job())
+        outcome: str = self.call("send_event", pickle.dumps(command, 5), hold_s)
+        return outcome
+
     def _who(self) -> dict[str, Any]:
         if self._driver is None:
             context = ray.get_runtime_context()
@@ -182,7 +228,9 @@ class Client:
         ref: PayloadRef = self._store.put_file(data) if self._sees_storage else self.call("keep", data, True)
         return ref.hash
 
-    def resumption(self, workflow_id: str, code: str = "stored") -> Resume:
+    def resumption(
+        self, workflow_id: str, code: str = "stored", by: str | None = None, request_id: str | None = None
+    ) -> Resume:
         """The command that resumes a workflow, with the function bodies it has (``stored``) or those that their modules
         have now (``current``). Raises ValueError naming a function that is not to be found."""
         if code not in ("stored", "current"):
@@ -191,19 +239,21 @@ class Client:
         if code == "current":
             for name, stored in self.call("unfinished_functions", _id(workflow_id)):
                 functions.append((stored, self.put_function(dump_function(find_function(name)))))
-        return Resume(_id(workflow_id), uuid.uuid4().hex, functions=tuple(functions))
+        return Resume(_id(workflow_id), request_id or uuid.uuid4().hex, by, tuple(functions))
 
-    def rerun(self, workflow_id: str) -> str:
-        """Run the DAG and the inputs of a workflow again; returns the new id once that is in the log."""
-        new_id = fresh_id()
-        self.call("rerun", _id(workflow_id), new_id, uuid.uuid4().hex, None)
+    def rerun(self, workflow_id: str, by: str | None = None, request_id: str | None = None) -> str:
+        """Run the DAG and the inputs of a workflow again; returns the new id once that is in the log. With the
+        request_id of an earlier call it is the id that this one returned."""
+        asked = request_id is not None
+        new_id = f"{uuid.uuid5(uuid.NAMESPACE_URL, f'{request_id}/{_id(workflow_id)}')}" if asked else fresh_id()
+        self.call("rerun", _id(workflow_id), new_id, request_id or uuid.uuid4().hex, by)
         return new_id
 
-    def cancel(self, workflow_id: str) -> None:
-        self.order(Cancel(_id(workflow_id), uuid.uuid4().hex))
+    def cancel(self, workflow_id: str, by: str | None = None, request_id: str | None = None) -> None:
+        self.order(Cancel(_id(workflow_id), request_id or uuid.uuid4().hex, by))
 
-    def delete(self, workflow_id: str) -> None:
-        self.order(Delete(_id(workflow_id), uuid.uuid4().hex))
+    def delete(self, workflow_id: str, by: str | None = None, request_id: str | None = None) -> None:
+        self.order(Delete(_id(workflow_id), request_id or uuid.uuid4().hex, by))
 
     def output(self, workflow_id: str, task_id: str | None) -> Any:
         try:
@@ -214,6 +264,11 @@ class Client:
 
     def output_ref(self, workflow_id: str, task_id: str | None) -> Any:
         return self._ref(_id(workflow_id), task_id, True)
+
+
+def _job() -> str:
+    job: str = ray.get_runtime_context().get_job_id()
+    return job
 
 
 def fresh_id() -> str:

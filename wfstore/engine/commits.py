@@ -46,16 +46,17 @@ class Commits(ABC):
     def _act(self, events: list[Event]) -> None:
         """Do what follows from events that are durable now."""
 
-    async def _commit(self, command: Command) -> None:
-        """Decide a command and make what follows durable; then act on it."""
+    async def _commit(self, command: Command) -> list[Event]:
+        """Decide a command and make what follows durable; then act on it. Returns what followed, before the acts."""
         async with self._memory.present(self._state, command.workflow_id):
             events, commit = self._stage([command])
         if commit is None:
             await self._durable()
-            return
+            return events
         await self._committing(commit)
         # Whoever asked is answered first: the acts need not be waited for.
         asyncio.get_running_loop().call_soon(self._act, events)
+        return events
 
     async def _committing(self, commit: asyncio.Future[int]) -> None:
         try:

@@ -6,23 +6,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from wfstore import errors
 from wfstore.engine import tails
 from wfstore.engine.alarms import EXPIRE, FIRE, TIMEOUT, Alarm, Alarms
-from wfstore.engine.assignment import load_outcome
+from wfstore.engine.assignment import INLINE, load_outcome
+from wfstore.engine.changes import Changes
 from wfstore.engine.commits import Commits
+from wfstore.engine.deliveries import Deliveries
 from wfstore.engine.driverlog import LogBuffers
 from wfstore.engine.executor import AttemptKey, Ended, Order, TaskExecutor
+from wfstore.engine.listeners.host import Ask
 from wfstore.engine.listeners.pool import ListenerPool
 from wfstore.engine.orders import Orders, Values, same_kind
 from wfstore.engine.recovery import Recovered
 from wfstore.engine.worker import failed
 from wfstore.model import events as ev
-from wfstore.model.commands import Command, Expire, Fire, Outcome, RecordOutcome
+from wfstore.model.commands import AwaitEvent, Command, Expire, Fire, Outcome, RecordOutcome
 from wfstore.model.dag import ACTOR, EVENT, EVENT_CHECKPOINTED, FUNCTION, TIMER
 from wfstore.model.events import Event
 from wfstore.model.outcomes import SYSTEM_KINDS
@@ -70,9 +73,13 @@ class Core(Commits):
         self._orders = Orders(storage, recovered.store_id, manager, self._values)
         self._orders.runtime_env = runtime_env
         self._executor = TaskExecutor(self._on_ended)
-        self._listeners = ListenerPool(self._on_ended)
+        self._listeners = ListenerPool(
+            self._on_ended, on_asked=self._on_asked, on_reported=lambda reports: self._deliveries.reported(reports)
+        )
+        self._deliveries = Deliveries(self._state, self._listeners.answer)
         self._alarms = Alarms(self._on_due)
         self._log = LogBuffers()
+        self._changes = Changes(recovered.writer.epoch, recovered.state)
         for workflow in self._state.workflows.values():
             self._open_log(workflow.driver if workflow.status in WORKFLOW_ACTIVE else {})
         self._preparing: dict[tuple[str, ...], list[AttemptKey]] = {}
@@ -138,6 +145,7 @@ class Core(Commits):
                 continue
             order = self._order(workflow, task)
             if isinstance(order, Order) and not order.inputs:
+                self._changes.note([event])
                 del events[position]
                 return order
         return None
@@ -167,9 +175,27 @@ class Core(Commits):
             self._hold(end)
         if self._halted is not None:
             return  # the attempts count as lost, and run again
-        events, commit = self._stage(RecordOutcome(*end.key, end.outcome) for end in ends)
+        self._stage_and_act(RecordOutcome(*end.key, end.outcome) for end in ends)
+
+    def _stage(self, commands: Iterable[Command]) -> tuple[list[Event], asyncio.Future[int] | None]:
+        reports = self._changes.reports
+        return super()._stage(reports.before(commands) if reports else commands)
+
+    def _stage_and_act(self, commands: Iterable[Command]) -> None:
+        """Carry them out; nobody waits."""
+        events, commit = self._stage(commands)
         if commit is not None:
             commit.add_done_callback(partial(self._committed, events))
+
+    def _on_asked(self, asks: list[Ask]) -> None:
+        """Listeners wait for events that are, or will be, sent."""
+        for key, event_key in asks:
+            if self._halted is not None:
+                return  # they will ask the next manager
+            try:
+                self._stage_and_act([AwaitEvent(*key, event_key)])
+            except errors.WfstoreError as error:
+                self._listeners.answer(key, event_key, INLINE, b"", error)
 
     async def _look_after(self, ends: list[Ended]) -> None:
         """What workers that died had printed, as far as it lies on this node."""
@@ -190,6 +216,7 @@ class Core(Commits):
 
     def _act(self, events: list[Event]) -> None:
         ended: set[str] = set()
+        self._changes.note(events)
         if self._log.is_open:
             self._tell_drivers(events)
         for event in events:
@@ -197,13 +224,19 @@ class Core(Commits):
             if kind == ev.ATTEMPT_SUBMITTED or kind == ev.WAIT_DECIDED:
                 self._to_submit.append(_attempt_key(event))
             elif kind in _ENDS_ATTEMPT:
+                self._changes.reports.ended(event)
                 ended.add(event.workflow_id or "")
                 if event.kind == "canceled":
                     self._withdraw(_attempt_key(event))
             elif kind in _SETS_ALARM:
                 self._set_alarm(event)
+            elif kind == ev.EVENT_DELIVERED:
+                self._deliveries.delivered(event)
+            elif kind == ev.EVENT_CHECKPOINTED:
+                self._deliveries.told(event)
             elif kind in _ENDS:
                 self._wake(self._waiting, event.workflow_id or "")
+                self._deliveries.ended(event.workflow_id or "")
                 ended.add(event.workflow_id or "")
         for workflow_id in ended:
             self._wake(self._waiting_for_tasks, workflow_id)
@@ -259,9 +292,7 @@ class Core(Commits):
                 commands.append(Expire(alarm.workflow_id, alarm.run))
             else:
                 self._time_out(key)
-        events, commit = self._stage(commands)
-        if commit is not None:
-            commit.add_done_callback(partial(self._committed, events))
+        self._stage_and_act(commands)
 
     def _time_out(self, key: AttemptKey) -> None:
         """An attempt that still runs has taken too long: its worker is stopped."""

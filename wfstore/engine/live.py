@@ -1,4 +1,4 @@
-"""The manager's memory as rows, for stores that are opened beside it."""
+"""The running manager as others see it: its memory as rows, what changes there, and the actions on it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from wfstore import errors
 from wfstore.engine import client
+from wfstore.engine.client import Client
 
 Rows = list[dict[str, Any]]
 
@@ -29,3 +30,12 @@ def source(storage: str, join: bool) -> Callable[[], tuple[Rows, Rows]] | None:
         return answer["workflows"], answer["tasks"]
 
     return rows
+
+
+def manager(storage: str, join: bool) -> Client | None:
+    """The client of the manager of `storage`; None where this process is not connected to one.
+
+    join: connect to one that runs, if need be. Starts none.
+    """
+    link = client.join() if join else client.current()
+    return link if link is not None and link.storage == storage else None

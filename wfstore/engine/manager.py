@@ -25,7 +25,7 @@ from wfstore.engine.assignment import REF
 from wfstore.engine.compaction import Compactions
 from wfstore.engine.core import Core
 from wfstore.engine.driverlog import Answer as LogLines
-from wfstore.engine.executor import LEAST_WINDOW, WINDOW_PER_CPU
+from wfstore.engine.executor import LEAST_WINDOW, WINDOW_PER_CPU, AttemptKey
 from wfstore.engine.failures import as_rays
 from wfstore.engine.orders import place_of
 from wfstore.engine.recovery import recover
@@ -37,13 +37,17 @@ from wfstore.model.define import defined_again, files_of
 from wfstore.model.events import Event
 from wfstore.model.payload import PayloadRef
 from wfstore.model.plan import at_hand
-from wfstore.model.rows import live_task_row, live_workflow_row, task_row
+from wfstore.model.progress import Progress
+from wfstore.model.rows import task_row
 from wfstore.model.state import WorkflowState
 from wfstore.model.statuses import FAILED, RESUMABLE
 from wfstore.model.wire import dumps
 from wfstore.payloads import PayloadStore
 
 LEASE_EVERY_S = 5.0
+#: Of how many attempts the progress is logged at a time.
+_MOST_LOGGED = 500
+_LOOK_EVERY_S = 0.5
 _T = TypeVar("_T")
 
 
@@ -70,6 +74,7 @@ class WorkflowManagementActor(Core):
         self._compactions = Compactions(storage, recovered.log, self._memory.archive, self._let_go)
         self._begin(self._compactions.run())
         self._begin(self._keep_lease())
+        self._begin(self._log_progress())
         self._begin(self._listen(channel.path_for(*name)))
 
     def _describe_self(self, max_running: int | None, max_pending: int | None) -> list[Event]:
@@ -109,6 +114,10 @@ class WorkflowManagementActor(Core):
         task_id = self._find(command.workflow_id).calls[command.request_id]
         return task_id, (await self.wait(command.workflow_id, task_id)) if wait else None
 
+    async def send_event(self, pickled: bytes, hold_s: float) -> str:
+        """Carry out a `SendEvent`; returns, once it is durable, what `Deliveries.outcome` says within `hold_s`."""
+        return await self._deliveries.outcome(await self._commit(pickle.loads(pickled)), hold_s)
+
     async def report_read(self, pickled: bytes) -> None:
         """A readonly method of a virtual actor has ended."""
         await self._commit(pickle.loads(pickled))
@@ -130,7 +139,20 @@ class WorkflowManagementActor(Core):
 
     async def report_started(self, workflow_id: str, run: int, task_id: str, attempt: int, place: Place) -> None:
         """A worker says that a long attempt is under way."""
+        if self._is_open((workflow_id, run, task_id, attempt)):
+            self._changes.reports.started((workflow_id, run, task_id, attempt), place)
         await self._commit(RecordStarted(workflow_id, run, task_id, attempt, place))
+
+    async def report_progress(self, key: AttemptKey, place: Place, progress: Progress) -> float:
+        """A worker says how far an attempt is; returns for how many seconds it should say no more."""
+        if not self._is_open(key):
+            return self._changes.reports.pause_s
+        self._stage_and_act([RecordStarted(*key, place)])
+        return self._changes.reports.said(key, place, progress)
+
+    def _is_open(self, key: AttemptKey) -> bool:
+        task = self._task(key[0], key[2])
+        return task is not None and (task.open_run, task.open_attempt) == (key[1], key[3])
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
@@ -255,16 +277,17 @@ class WorkflowManagementActor(Core):
         wanted = {RESUMABLE, FAILED} if include_failed else {RESUMABLE}
         return [workflow_id for workflow_id, _ in await self.statuses(wanted)]
 
-    async def live(self) -> dict[str, Any]:
-        """What is in memory now, as rows of `workflows` and `tasks`, and the seq they stand for."""
-        warm = [workflow for workflow in self._state.workflows.values() if not workflow.cold]
-        seq, now = self._state.seq, now_us()
-        rows = {
-            "workflows": [live_workflow_row(workflow, seq, now) for workflow in warm],
-            "tasks": [live_task_row(workflow, task, seq, now) for workflow in warm for task in workflow.tasks.values()],
-        }
+    async def live(self, ids: Collection[str] | None = None, tasks: bool = True) -> dict[str, Any]:
+        """What is in memory now (of `ids`), as rows of `live_workflows` and `live_tasks`."""
+        rows = self._changes.live(ids, tasks)
         await self._durable()
         return rows
+
+    async def changes(self, since: str | None, timeout_s: float, workflow_id: str | None = None) -> bytes:
+        """What changed since the cursor `since`: see `engine.changes`."""
+        answer = await self._changes.wait(since, timeout_s, workflow_id)
+        await self._durable()
+        return answer
 
     async def log_lines(self, submitter: str, since: int, timeout_s: float) -> LogLines:
         """What happened to a driver's workflows since it last asked: see `engine.driverlog`."""
@@ -307,6 +330,13 @@ class WorkflowManagementActor(Core):
             cpus = (await asyncio.to_thread(ray.cluster_resources)).get("CPU", 0)
             self._executor.window = max(LEAST_WINDOW, round(cpus * WINDOW_PER_CPU))
             await asyncio.sleep(LEASE_EVERY_S)
+
+    async def _log_progress(self) -> None:
+        """So that a manager that is killed has told the last word of long attempts, or nearly so."""
+        while self._halted is None:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            if self._halted is None and self._changes.reports and (commands := self._changes.reports.due(_MOST_LOGGED)):
+                self._stage_and_act(commands)
 
     def _let_go(self) -> None:
         self._memory.let_go(self._state)

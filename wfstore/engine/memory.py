@@ -142,7 +142,7 @@ class Memory:
     def closed(self, state: State, workflow: WorkflowState) -> None:
         """`workflow` has just ended, or was asked for: it is the last to be let go."""
         self._bytes -= self._warm.pop(workflow.workflow_id, 0)
-        self._warm[workflow.workflow_id] = size = self._weight(workflow)
+        self._warm[workflow.workflow_id] = size = self._weight(workflow) + _events_weight(workflow)
         self._bytes += size
         while self._bytes > WARM_BYTES and len(self._warm) > 1:
             self._release(state, next(iter(self._warm)))
@@ -172,7 +172,7 @@ class Memory:
             del state.workflows[workflow_id]
             state.deleted.pop(workflow_id, None)  # it came before, and history files know of it
         else:
-            found.tasks, found.counters, found.cold = {}, {}, True
+            found.tasks, found.counters, found.inbox, found.cold = {}, {}, None, True
 
     def _archived(self, workflow: WorkflowState | None) -> bool:
         """It has ended, and history files hold all of it."""
@@ -204,6 +204,11 @@ class Memory:
 def _ended(workflow: WorkflowState) -> bool:
     """Nothing will happen to it unless somebody asks."""
     return workflow.status not in WORKFLOW_ACTIVE and not workflow.open_attempts
+
+
+def _events_weight(workflow: WorkflowState) -> int:
+    """Of events that were sent and not used."""
+    return 0 if workflow.inbox is None else workflow.inbox.held_bytes
 
 
 def _weight(tasks: Iterable[TaskState]) -> int:

@@ -1,7 +1,8 @@
 """What a worker tells the manager while its Ray task still runs.
 
-Long attempts become visible: one thread per worker process reports a start after a moment. An attempt that ends sooner
-never costs a call; its start arrives with its outcome.
+Long attempts become visible: one thread per worker process reports a start after a moment, and the newest of what user
+code says about its progress a few times a second. An attempt that ends sooner never costs a call; its start arrives
+with its outcome, and so does the last word about its progress.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ import ray
 
 from wfstore.engine.assignment import Assignment
 from wfstore.engine.channel import Channel, ChannelLostError, path_for
+from wfstore.engine.context import Told
 from wfstore.model.commands import Place
+from wfstore.model.progress import Progress
 
 REPORT_AFTER_S = 0.1
 _LOOK_EVERY_S = 0.05
 _PARK_AFTER_S = 1.0
 _PARKED_S = 60.0
+#: How long the manager may take to answer.
+_PATIENCE_S = 5.0
 
 
 class StartReporter:
@@ -35,15 +40,17 @@ class StartReporter:
 
     def __init__(self) -> None:
         self._lock = threading.Condition()
-        self._current: tuple[Assignment, Place, float] | None = None
+        self._current: tuple[Assignment, Place, float, Told] | None = None
         self._reported: Assignment | None = None
+        self._sent: Progress | None = None
+        self._quiet_until = 0.0
         self._thread: threading.Thread | None = None
         self._parked = False
 
     @contextmanager
-    def watch(self, job: Assignment, place: Place) -> Iterator[None]:
+    def watch(self, job: Assignment, place: Place, told: Told) -> Iterator[None]:
         """Report the start of `job` if the block is still running after `REPORT_AFTER_S`."""
-        self._current = (job, place, time.monotonic() + REPORT_AFTER_S)
+        self._current = (job, place, time.monotonic() + REPORT_AFTER_S, told)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="wfstore-start-reporter", daemon=True)
             self._thread.start()
@@ -62,10 +69,14 @@ class StartReporter:
             now = time.monotonic()
             if watched is not None:
                 last = now
-                job, place, due = watched
+                job, place, due, told = watched
                 if now >= due and job is not self._reported:
                     self._reported = job
                     self._report(job, place)
+                progress = told.progress
+                if progress is not None and progress is not self._sent and now >= self._quiet_until:
+                    self._sent = progress
+                    self._quiet_until = now + self._tell(job, place, progress)
             elif now - last > _PARK_AFTER_S:
                 self._park()
                 last = time.monotonic()
@@ -85,6 +96,22 @@ class StartReporter:
             _manager(job.manager).report_started.remote(*job.key, place)
         except Exception:  # whatever Ray raises for a manager that is gone or out of reach; the next may be heard
             return
+
+    @staticmethod
+    def _tell(job: Assignment, place: Place, progress: Progress) -> float:
+        """Returns for how many seconds to be quiet."""
+        way = _channel(job.manager[:2])
+        try:
+            if way is None:
+                sent = _manager(job.manager).report_progress.remote(job.key, place, progress)
+                pause_s = sent.future().result(_PATIENCE_S)
+            else:
+                pause_s = way.call("report_progress", job.key, place, progress)
+        except Exception:  # as in `_report`
+            if way is not None:
+                _channel.cache_clear()
+            return _PARK_AFTER_S
+        return float(pause_s)
 
 
 REPORTER = StartReporter()

@@ -17,7 +17,7 @@ import ray
 from wfstore.engine import tails
 from wfstore.engine.actors.method import call_method
 from wfstore.engine.assignment import FILE, INLINE, LATER, REF, Assignment, dump_outcome
-from wfstore.engine.context import inside_task
+from wfstore.engine.context import Told, inside_task
 from wfstore.engine.dag.arguments import load
 from wfstore.engine.dag.build import build
 from wfstore.engine.dag.continuation import is_continuation, unwrap
@@ -114,6 +114,12 @@ def _short(outcome: Outcome) -> bool:
 
 
 def _run(job: Assignment, inputs: tuple[Any, ...]) -> tuple[Outcome, Any]:
+    told = Told()
+    outcome, large = _execute(job, inputs, told)
+    return (outcome if told.progress is None else outcome._replace(progress=told.progress)), large
+
+
+def _execute(job: Assignment, inputs: tuple[Any, ...], told: Told) -> tuple[Outcome, Any]:
     context = ray.get_runtime_context()
     place = Place(now_us(), context.get_node_id(), os.getpid(), context.get_task_id())
     began = time.perf_counter()
@@ -130,7 +136,7 @@ def _run(job: Assignment, inputs: tuple[Any, ...]) -> tuple[Outcome, Any]:
     state = None
     printed = tails.mark(repr(job.key))
     try:
-        with REPORTER.watch(job, place), inside_task(*_context(job)):
+        with REPORTER.watch(job, place, told), inside_task(*_context(job), told):
             if job.actor is None:
                 value = function(*args, **kwargs)
             else:

@@ -22,7 +22,10 @@ def check(connection: Connection, query: str) -> None:
         statements = connection.extract_statements(query)
     if len(statements) != 1:
         raise QueryError(f"{len(statements)} statements were given; {_ALLOWED}")
-    kind = statements[0].type
+    try:
+        kind = statements[0].type
+    except ValueError:  # a kind that DuckDB's Python side has no name for, such as UPDATE EXTENSIONS
+        raise QueryError(f"statements of this kind are refused; {_ALLOWED}") from None
     if kind == duckdb.StatementType.MULTI:
         raise QueryError(f"a PIVOT has to name its values (PIVOT ... ON column IN (...)); {_ALLOWED}")
     if kind != duckdb.StatementType.SELECT:

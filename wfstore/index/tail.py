@@ -85,15 +85,38 @@ class Index:
         order: Sequence[str] = (),
         limit: int | None = None,
         key: str | None = None,
+        offset: int = 0,
     ) -> Relation:
         """One of our own queries. `order`: column names, a leading minus means descending; NULLs come last. `key`: a
-        column that tells rows apart and is never NULL; with it, a limit reads whole rows only of those it leaves."""
-        statement = _ordered(query.sql, ", ".join(map(_order_term, order)), limit, key)
+        column that tells rows apart and is never NULL; with it, a limit reads whole rows only of those it leaves.
+        offset: so many of the first rows are left out."""
+        statement = _ordered(query.sql, ", ".join(map(_order_term, order)), limit, key, offset)
 
         def answer(cursor: Connection, _: None) -> Relation:
             return cursor.sql(statement, params=dict(params)).materialize()
 
         return self._reading(answer, lambda: self._checked(query.sql))
+
+    def total(self, query: Query, params: Mapping[str, Any]) -> int:
+        """How many rows one of our own queries has."""
+        statement = f"SELECT count(*) FROM ({query.sql})"
+
+        def answer(cursor: Connection, _: None) -> int:
+            (row,) = cursor.execute(statement, dict(params)).fetchall()
+            return int(row[0])
+
+        return self._reading(answer, lambda: self._checked(query.sql))
+
+    @property
+    def as_of_seq(self) -> int:
+        """The last event that the newest answer knows of."""
+        return 0 if self._position is None else self._position.next_seq - 1
+
+    def refresh(self) -> tuple[int, bool]:
+        """Take in what is new; returns `as_of_seq`, and whether a manager holds the store."""
+        with self._lock:
+            self._refresh()
+            return self.as_of_seq, self._alive
 
     def scan(self, workflow_id: str) -> Scan:
         """What there is about one id, in one pass."""
@@ -285,15 +308,17 @@ def _set_lease(connection: Connection, alive: bool) -> None:
     database.run(connection, folder("fill")["lease"].sql, {"alive": alive})
 
 
-def _ordered(sql: str, terms: str, limit: int | None, key: str | None) -> str:
+def _ordered(sql: str, terms: str, limit: int | None, key: str | None, offset: int = 0) -> str:
     """A statement with an order and a limit. With a key the first rows are found by few columns, and read then."""
     order = f" ORDER BY {terms}" if terms else ""
-    if limit is None:
+    if limit is None and not offset:
         return f"SELECT * FROM ({sql}){order}" if order else sql
+    window = (f" LIMIT {limit}" if limit is not None else "") + (f" OFFSET {offset}" if offset else "")
     if key is None or not order:
-        return f"SELECT * FROM ({sql}){order} LIMIT {limit}"
-    first = f"SELECT {key} FROM chosen{order} LIMIT {limit}"
-    return f"WITH chosen AS NOT MATERIALIZED ({sql}) SELECT * FROM chosen WHERE {key} IN ({first}){order} LIMIT {limit}"
+        return f"SELECT * FROM ({sql}){order}{window}"
+    first = f"SELECT {key} FROM chosen{order}{window}"
+    rows = f"SELECT * FROM chosen WHERE {key} IN ({first}){order}"
+    return f"WITH chosen AS NOT MATERIALIZED ({sql}) {rows}" + ("" if limit is None else f" LIMIT {limit}")
 
 
 def _order_term(name: str) -> str:

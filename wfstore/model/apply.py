@@ -9,6 +9,8 @@ from wfstore.model import events as ev
 from wfstore.model.dag import FUNCTION, WAIT
 from wfstore.model.events import Event
 from wfstore.model.payload import PayloadRef
+from wfstore.model.progress import progress_in
+from wfstore.model.sending import apply_awaited, apply_delivered, apply_sent
 from wfstore.model.state import Deletion, State, TaskState, WorkflowState
 from wfstore.model.statuses import (
     CANCELED,
@@ -239,6 +241,8 @@ def _unresolve(workflow: WorkflowState, task: TaskState) -> None:
 def _close_attempt(workflow: WorkflowState, task: TaskState) -> None:
     task.open_run = None
     workflow.open_attempts.pop(task.task_id, None)
+    if workflow.inbox is not None:
+        workflow.inbox.leave(task.task_id)
 
 
 def _attempt_submitted(workflow: WorkflowState, task: TaskState, event: Event) -> None:
@@ -249,7 +253,7 @@ def _attempt_submitted(workflow: WorkflowState, task: TaskState, event: Event) -
     task.attempts += 1
     task.ready_at = task.ready_at or event.ts
     task.submitted_at = task.submitted_at or event.ts
-    task.ended_at = task.attempt_started_at = task.retry_at = None
+    task.ended_at = task.attempt_started_at = task.retry_at = task.progress = None
     if not task.succeeded:
         task.duration_us = None
     workflow.open_attempts[task.task_id] = task
@@ -265,9 +269,14 @@ def _attempt_started(workflow: WorkflowState, task: TaskState, event: Event) -> 
     task.started_at = task.started_at or task.attempt_started_at
 
 
+def _progressed(workflow: WorkflowState, task: TaskState, event: Event) -> None:
+    task.progress = progress_in(event.attributes)
+
+
 def _attempt_ended(task: TaskState, event: Event, succeeded: bool) -> None:
     """The duration of a task is that of its last successful attempt (whose start is known), else of its last one."""
     task.ended_at = event.ts_source or event.ts
+    task.progress = progress_in(event.attributes)
     start = task.attempt_started_at
     succeeded = succeeded and start is not None
     if succeeded or not task.succeeded:
@@ -279,6 +288,8 @@ def _attempt_succeeded(workflow: WorkflowState, task: TaskState, event: Event) -
     _close_attempt(workflow, task)
     _attempt_ended(task, event, True)
     task.status = SUCCESSFUL
+    if workflow.inbox is not None:
+        workflow.inbox.use(task.task_id)
     task.error_type = task.error_message = task.error = task.caught = task.continued_to = None
     if event.bytes is not None and event.hash is not None:
         task.stored = event.payload is not None or event.uri is not None
@@ -364,12 +375,14 @@ _ON_WORKFLOW: dict[str, Callable[[State, WorkflowState, Event], None]] = {
     ev.WORKFLOW_CANCELED: _canceled,
     ev.WORKFLOW_INTERRUPTED: _interrupted,
     ev.WORKFLOW_METADATA_SET: _metadata_set,
+    ev.EVENT_SENT: lambda _, workflow, event: apply_sent(workflow, event),
     ev.WORKFLOW_DELETED: _deleted,
 }
 
 _ON_TASK: dict[str, Callable[[WorkflowState, TaskState, Event], None]] = {
     ev.ATTEMPT_SUBMITTED: _attempt_submitted,
     ev.ATTEMPT_STARTED: _attempt_started,
+    ev.ATTEMPT_PROGRESSED: _progressed,
     ev.ATTEMPT_SUCCEEDED: _attempt_succeeded,
     ev.ATTEMPT_FAILED: _attempt_failed,
     ev.ATTEMPT_RETRY_SCHEDULED: _retry_scheduled,
@@ -381,5 +394,7 @@ _ON_TASK: dict[str, Callable[[WorkflowState, TaskState, Event], None]] = {
     ev.TASK_CODE_SET: _code_set,
     ev.TIMER_STARTED: _timer_started,
     ev.WAIT_DECIDED: _wait_decided,
+    ev.EVENT_AWAITED: apply_awaited,
+    ev.EVENT_DELIVERED: apply_delivered,
     ev.ACTOR_STATE_COMMITTED: _actor_state,
 }

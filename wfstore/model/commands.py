@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from wfstore.model.dag import DagSpec
 from wfstore.model.payload import PayloadRef
+from wfstore.model.progress import Progress
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -100,6 +101,26 @@ class Expire:
     run: int
 
 
+class SendEvent(NamedTuple):
+    """Send an event to a workflow: kept until a listener of it has taken the event of this key."""
+
+    workflow_id: str
+    key: str
+    payload: PayloadRef
+    request_id: str | None = None
+    by: str | None = None
+
+
+class AwaitEvent(NamedTuple):
+    """A listener waits for the next event that is sent under `key`."""
+
+    workflow_id: str
+    run: int
+    task_id: str
+    attempt: int
+    key: str
+
+
 class RecordRead(NamedTuple):
     """A readonly method of a virtual actor ended; it is no task and changes nothing.
 
@@ -135,6 +156,18 @@ class RecordStarted:
     place: Place
 
 
+@dataclass(frozen=True, slots=True)
+class RecordProgress:
+    """What an attempt last said about its progress. place: where it runs, if its start is not in the log yet."""
+
+    workflow_id: str
+    run: int
+    task_id: str
+    attempt: int
+    progress: Progress
+    place: Place | None = None
+
+
 class Outcome(NamedTuple):
     """How user code ended, as the worker measured it.
 
@@ -144,6 +177,7 @@ class Outcome(NamedTuple):
     retryable: the exception is one that the task's ``retry_exceptions`` names
     place: None when the worker died before it could say
     state: of a virtual actor after the method; stdout, stderr: their tails, of a failed attempt
+    progress: what user code said last
     ended_at: microseconds UTC; fetch_s, checkpoint_s: seconds spent on arguments and on storing the output
     """
 
@@ -165,6 +199,7 @@ class Outcome(NamedTuple):
     state: PayloadRef | None = None
     stdout: str | None = None
     stderr: str | None = None
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +222,10 @@ Command = (
     | Interrupt
     | Fire
     | Expire
+    | SendEvent
+    | AwaitEvent
     | RecordRead
     | RecordStarted
+    | RecordProgress
     | RecordOutcome
 )

@@ -10,6 +10,7 @@ from typing import Any
 from wfstore import errors
 from wfstore.model import events as ev
 from wfstore.model.commands import (
+    AwaitEvent,
     CallActor,
     Cancel,
     Command,
@@ -19,19 +20,22 @@ from wfstore.model.commands import (
     Interrupt,
     Outcome,
     RecordOutcome,
+    RecordProgress,
     RecordRead,
     RecordStarted,
     Resume,
+    SendEvent,
     Submit,
 )
 from wfstore.model.dag import TIMER, WAIT
 from wfstore.model.define import Names, check_metadata, check_workflow_id, define
 from wfstore.model.draft import Draft, draft_for
 from wfstore.model.events import Event
-from wfstore.model.outcomes import decide_outcome, started_event
+from wfstore.model.outcomes import decide_outcome, decide_progress, started_event
 from wfstore.model.payload import PayloadRef
 from wfstore.model.plan import at_hand, begin, resolved, split_open, start, submit_again, submit_ready
-from wfstore.model.state import State, WorkflowState
+from wfstore.model.sending import decide_awaited, decide_sent
+from wfstore.model.state import State, TaskState, WorkflowState
 from wfstore.model.statuses import (
     CANCELED,
     FAILED,
@@ -52,7 +56,7 @@ def decide(state: State, command: Command, now: int) -> list[Event]:
     """The events that `command` causes at `now` (microseconds UTC); none when there is nothing to do.
 
     Raises WorkflowNotFoundError, WorkflowNotResumableError, WorkflowStillActiveError, WorkflowRunningError,
-    WorkflowQueueFullError, InvalidCommandError (a ValueError); then nothing has happened.
+    WorkflowQueueFullError, WorkflowEventHandleError, InvalidCommandError (a ValueError); then nothing has happened.
     """
     return _DECIDE[type(command)](state, command, now)
 
@@ -297,6 +301,17 @@ def _expire(state: State, command: Expire, now: int) -> list[Event]:
     return draft.events + admit(state, now)
 
 
+def _send_event(state: State, command: SendEvent, now: int) -> list[Event]:
+    return decide_sent(_find(state, command.workflow_id), command, now)
+
+
+def _await_event(state: State, command: AwaitEvent, now: int) -> list[Event]:
+    workflow, task = _open(state, command)
+    if workflow is None or task is None:
+        return []
+    return decide_awaited(workflow, task, command, now)
+
+
 def _record_read(state: State, command: RecordRead, now: int) -> list[Event]:
     workflow = state.find(command.workflow_id)
     if workflow is None:
@@ -314,20 +329,32 @@ def _record_read(state: State, command: RecordRead, now: int) -> list[Event]:
     return draft.events
 
 
-def _record_started(state: State, command: RecordStarted, now: int) -> list[Event]:
+def _open(
+    state: State, command: AwaitEvent | RecordStarted | RecordProgress | RecordOutcome
+) -> tuple[WorkflowState, TaskState] | tuple[None, None]:
+    """The workflow and the task of an attempt that somebody may still report about."""
     workflow = state.workflows.get(command.workflow_id)
     task = None if workflow is None else workflow.tasks.get(command.task_id)
-    if workflow is None or task is None or task.open_started:
-        return []
-    if (task.open_run, task.open_attempt) != (command.run, command.attempt):
+    if workflow is None or task is None or (task.open_run, task.open_attempt) != (command.run, command.attempt):
+        return None, None
+    return workflow, task
+
+
+def _record_started(state: State, command: RecordStarted, now: int) -> list[Event]:
+    _, task = _open(state, command)
+    if task is None or task.open_started:
         return []
     return [started_event(command.workflow_id, command.run, command.task_id, command.attempt, command.place, now)]
 
 
+def _record_progress(state: State, command: RecordProgress, now: int) -> list[Event]:
+    workflow, task = _open(state, command)
+    return [] if workflow is None or task is None else decide_progress(workflow, task, command, now)
+
+
 def _record_outcome(state: State, command: RecordOutcome, now: int) -> list[Event]:
-    workflow = state.workflows.get(command.workflow_id)
-    task = None if workflow is None else workflow.tasks.get(command.task_id)
-    if workflow is None or task is None or (task.open_run, task.open_attempt) != (command.run, command.attempt):
+    workflow, task = _open(state, command)
+    if workflow is None or task is None:
         return []
     return _ended(state, workflow, decide_outcome(workflow, task, command.outcome, now), now)
 
@@ -347,7 +374,10 @@ _DECIDE: dict[type, Callable[[State, Any, int], list[Event]]] = {
     Cancel: _cancel,
     Delete: _delete,
     Interrupt: _interrupt,
+    SendEvent: _send_event,
+    AwaitEvent: _await_event,
     RecordRead: _record_read,
     RecordStarted: _record_started,
     RecordOutcome: _record_outcome,
+    RecordProgress: _record_progress,
 }

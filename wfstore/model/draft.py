@@ -9,6 +9,7 @@ from wfstore.model import events as ev
 from wfstore.model.dag import ACTOR, EVENT, EVENT_CHECKPOINTED, FUNCTION, TIMER, TaskOptions, TaskSpec
 from wfstore.model.events import Event
 from wfstore.model.payload import PayloadRef, payload_uri
+from wfstore.model.progress import attributes_of
 from wfstore.model.state import TaskState, WorkflowState
 from wfstore.model.statuses import CANCELED, FAILED, PENDING, RUNNING
 from wfstore.model.wire import dumps
@@ -139,6 +140,7 @@ class Draft:
                 kind=kind,
                 error_type="Canceled" if canceled else "AttemptLost",
                 error_message=None if canceled else "the manager that ran this attempt was lost",
+                attributes=None if task.progress is None else dumps(attributes_of(task.progress)),
             )
         )
 

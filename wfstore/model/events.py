@@ -88,6 +88,7 @@ TASK_CANCELED = "task.canceled"
 TASK_SKIPPED = "task.skipped"
 ATTEMPT_SUBMITTED = "attempt.submitted"
 ATTEMPT_STARTED = "attempt.started"
+ATTEMPT_PROGRESSED = "attempt.progressed"
 ATTEMPT_SUCCEEDED = "attempt.succeeded"
 ATTEMPT_FAILED = "attempt.failed"
 ATTEMPT_RETRY_SCHEDULED = "attempt.retry_scheduled"
@@ -95,6 +96,9 @@ TASK_CODE_SET = "task.code_set"
 TIMER_STARTED = "timer.started"
 TIMER_FIRED = "timer.fired"
 EVENT_WAIT_STARTED = "event.wait_started"
+EVENT_SENT = "event.sent"
+EVENT_AWAITED = "event.awaited"
+EVENT_DELIVERED = "event.delivered"
 EVENT_RECEIVED = "event.received"
 EVENT_CHECKPOINTED = "event.checkpointed"
 WAIT_DECIDED = "wait.decided"
@@ -153,14 +157,19 @@ EVENT_TYPES: dict[str, str] = {
         "resources."
     ),
     ATTEMPT_STARTED: "User code begins at ts_source on node_id, worker_pid, ray_task_id. status RUNNING.",
+    ATTEMPT_PROGRESSED: (
+        "What the attempt last said with workflow.progress, noted now and then, and before something else than its own "
+        "code ends it. status RUNNING. attributes: progress (0 to 1), progress_message, progress_metrics."
+    ),
     ATTEMPT_SUCCEEDED: (
         "User code ended at ts_source and its output is kept: payload (inline) or uri (file), bytes, hash. status "
-        "SUCCESSFUL. attributes: output_repr, checkpointed, fetch_s, checkpoint_s."
+        "SUCCESSFUL. attributes: output_repr, checkpointed, fetch_s, checkpoint_s, and the last progress as above."
     ),
     ATTEMPT_FAILED: (
         "The attempt ended at ts_source without an output. status FAILED (CANCELED for kind canceled); kind app, "
         "system, oom, serialization, timeout, lost (with its manager; not counted), canceled; payload: the pickled "
-        "(None, exception). attributes: traceback, stdout, stderr (their last 64 KiB during the attempt)."
+        "(None, exception). attributes: traceback, stdout, stderr (their last 64 KiB during the attempt), and the last "
+        "progress as above."
     ),
     ATTEMPT_RETRY_SCHEDULED: (
         "The next attempt will follow. task_status RETRYING; attempt: the one to come. attributes: due_at "
@@ -170,6 +179,15 @@ EVENT_TYPES: dict[str, str] = {
     TIMER_STARTED: "A timer of the manager's runs. attributes: due_at (microseconds UTC).",
     TIMER_FIRED: "It has run out, at ts.",
     EVENT_WAIT_STARTED: "A listener polls for an event. attributes: listener (module.qualname).",
+    EVENT_SENT: (
+        "Somebody sent an event to the workflow; it is kept until a task has used it. name: its key; payload (inline) "
+        "or uri (file), bytes, hash; request_id, by: of the sender. attributes: number (counts the workflow's from 1)."
+    ),
+    EVENT_AWAITED: "A listener waits for what is sent to the workflow under a key. name: the key.",
+    EVENT_DELIVERED: (
+        "What was sent is given to the attempt that waits for it, and is the task's from here on: a later attempt gets "
+        "it again. name: the key. attributes: number (of event.sent)."
+    ),
     EVENT_RECEIVED: "The listener returned an event, kept as the output of the task.",
     EVENT_CHECKPOINTED: "The listener was told that the event is durable.",
     WAIT_DECIDED: (

@@ -5,12 +5,13 @@ from __future__ import annotations
 import zlib
 
 from wfstore.model import events as ev
-from wfstore.model.commands import Outcome, Place
+from wfstore.model.commands import Outcome, Place, RecordProgress
 from wfstore.model.dag import ACTOR, EVENT, EVENT_CHECKPOINTED, TIMER, WAIT
 from wfstore.model.define import Names, define
 from wfstore.model.draft import Draft, draft_for, micros, where
 from wfstore.model.events import Event
 from wfstore.model.plan import end_waits, finish, resolved, schedule, split_open, submit_again, submit_ready
+from wfstore.model.progress import attributes_of
 from wfstore.model.state import TaskState, WorkflowState
 from wfstore.model.statuses import CAUGHT, FAILED, PENDING, RESUMABLE, RETRYING, RUNNING, SKIPPED, SUCCESSFUL
 from wfstore.model.wire import dumps
@@ -41,6 +42,28 @@ def started_event(workflow_id: str, run: int, task_id: str, attempt: int, place:
     )
 
 
+def decide_progress(workflow: WorkflowState, task: TaskState, command: RecordProgress, now: int) -> list[Event]:
+    """The event of what an open attempt says about its progress; none where it is known, or the attempt has not begun
+    as far as anybody knows."""
+    if task.progress == command.progress or (command.place is None and not task.open_started):
+        return []
+    draft = draft_for(workflow, now)
+    if command.place is not None and not task.open_started:
+        key = (workflow.workflow_id, command.run, task.task_id, command.attempt)
+        draft.events.append(started_event(*key, command.place, now))
+    said = attributes_of(command.progress)
+    draft.task(
+        ev.ATTEMPT_PROGRESSED,
+        task.task_id,
+        None,
+        run=command.run,
+        attempt=command.attempt,
+        status=RUNNING,
+        attributes=said,
+    )
+    return draft.events
+
+
 def decide_outcome(workflow: WorkflowState, task: TaskState, outcome: Outcome, now: int) -> list[Event]:
     """The events of an attempt's end. The workflow goes on only while it is RUNNING: what ends after a failure
     elsewhere is recorded, so that a resume need not run it again."""
@@ -63,6 +86,7 @@ def _success(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Ou
         "checkpointed": None if outcome.output is None else outcome.stored,
         "fetch_s": outcome.fetch_s,
         "checkpoint_s": outcome.checkpoint_s,
+        **attributes_of(outcome.progress or task.progress),
     }
     draft.events.append(
         Event(
@@ -174,6 +198,7 @@ def _failure(draft: Draft, workflow: WorkflowState, task: TaskState, outcome: Ou
                 "fetch_s": outcome.fetch_s,
                 "stdout": outcome.stdout or None,
                 "stderr": outcome.stderr or None,
+                **attributes_of(outcome.progress or task.progress),
             }
         ),
         **where(outcome.error),

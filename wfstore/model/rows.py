@@ -6,13 +6,29 @@ A property test holds the two together after every prefix of random histories. T
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
+from wfstore.model.commands import Place
+from wfstore.model.progress import Progress, parts, workflow_fraction
 from wfstore.model.state import TaskState, WorkflowState
-from wfstore.model.statuses import CAUGHT, FAILED, SUCCESSFUL, WORKFLOW_ACTIVE
+from wfstore.model.statuses import CAUGHT, FAILED, RUNNING, SUCCESSFUL, WORKFLOW_ACTIVE
 
 _EPOCH = datetime(1970, 1, 1)
+_UNDER_WAY = ("run", "attempt", "attempt_started_at", "node_id", "worker_pid", "ray_task_id")
+_NOT_UNDER_WAY = dict.fromkeys(_UNDER_WAY)
+
+
+class Report(NamedTuple):
+    """What is known about the attempt under way and is not (yet) in the state."""
+
+    place: Place | None = None
+    progress: Progress | None = None
+
+
+#: The report about a task's attempt, if there is one.
+Said: TypeAlias = Callable[[WorkflowState, TaskState], Report | None]
 
 
 def moment(micros: int | None) -> datetime | None:
@@ -24,13 +40,19 @@ def seconds(micros: int | None) -> float | None:
     return None if micros is None else micros / 1e6
 
 
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(dict(value), separators=(",", ":"), ensure_ascii=False)
+
+
 def _between(start: int | None, end: int | None) -> float | None:
     return None if start is None or end is None else (end - start) / 1e6
 
 
-def workflow_row(workflow: WorkflowState) -> dict[str, Any]:
-    """One row of `workflows`."""
+def workflow_row(workflow: WorkflowState, said: Said | None = None) -> dict[str, Any]:
+    """One row of `workflows`. said: what running tasks said since the log last heard of it."""
     tasks = workflow.tasks.values()
+    done = sum(task.status in (SUCCESSFUL, CAUGHT) for task in tasks)
+    running = [task for task in workflow.open_attempts.values() if task.status == RUNNING]
     failed = workflow.status == FAILED
     sizes = [task.output_bytes for task in tasks if task.output_bytes is not None]
     return {
@@ -45,7 +67,7 @@ def workflow_row(workflow: WorkflowState) -> dict[str, Any]:
         "elapsed_s": _between(workflow.submitted_at, workflow.ended_at),
         "runs": workflow.runs,
         "tasks": len(workflow.tasks),
-        "tasks_done": sum(task.status in (SUCCESSFUL, CAUGHT) for task in tasks),
+        "tasks_done": done,
         "tasks_failed": sum(task.status == FAILED for task in tasks),
         "attempts": workflow.attempts,
         "retries": workflow.retries,
@@ -54,13 +76,18 @@ def workflow_row(workflow: WorkflowState) -> dict[str, Any]:
         "error_type": workflow.error_type if failed else None,
         "error_message": workflow.error_message if failed else None,
         "failed_task_id": workflow.failed_task_id if failed else None,
-        "metadata": json.dumps(dict(workflow.metadata), separators=(",", ":"), ensure_ascii=False),
+        "metadata": _json(workflow.metadata),
         "rerun_of": workflow.rerun_of,
+        "submitted_seq": workflow.first_seq,
+        "progress": workflow_fraction(
+            workflow.status, len(tasks), done, sum(parts(_progress(workflow, task, said)) for task in running)
+        ),
     }
 
 
-def task_row(workflow: WorkflowState, task: TaskState) -> dict[str, Any]:
-    """One row of `tasks`."""
+def task_row(workflow: WorkflowState, task: TaskState, said: Said | None = None) -> dict[str, Any]:
+    """One row of `tasks`. said: as in `workflow_row`."""
+    progress = _progress(workflow, task, said)
     facts = json.loads(task.output_repr) if task.output_repr else {}
     return {
         "workflow_id": workflow.workflow_id,
@@ -82,24 +109,45 @@ def task_row(workflow: WorkflowState, task: TaskState) -> dict[str, Any]:
         "checkpointed": task.checkpointed,
         "error_type": task.error_type,
         "error_message": task.error_message,
-        "metadata": json.dumps(dict(task.metadata), separators=(",", ":"), ensure_ascii=False),
+        "metadata": _json(task.metadata),
         "type": task.type,
         "due_at": moment(task.due_at if task.retry_at is None else task.retry_at),
         "workflow_name": workflow.name,
+        "creator": task.creator,
+        "progress": progress and progress.fraction,
+        "progress_message": progress and progress.message,
+        "progress_metrics": _json(progress.metrics) if progress and progress.metrics else None,
     }
 
 
-def live_workflow_row(workflow: WorkflowState, seq: int, now: int) -> dict[str, Any]:
+def _progress(workflow: WorkflowState, task: TaskState, said: Said | None) -> Progress | None:
+    report = None if said is None else said(workflow, task)
+    return task.progress if report is None or report.progress is None else report.progress
+
+
+def live_workflow_row(workflow: WorkflowState, seq: int, now: int, said: Said | None = None) -> dict[str, Any]:
     """One row of `live_workflows`: elapsed_s of an open one runs on until `now`."""
-    row = workflow_row(workflow)
+    row = workflow_row(workflow, said)
     if workflow.status in WORKFLOW_ACTIVE:
         row["elapsed_s"] = _between(workflow.submitted_at, now)
     return {**row, "as_of_seq": seq}
 
 
-def live_task_row(workflow: WorkflowState, task: TaskState, seq: int, now: int) -> dict[str, Any]:
-    """One row of `live_tasks`: elapsed_s of one that is under way runs on until `now`."""
-    row = task_row(workflow, task)
-    if task.open_run is not None:
-        row["elapsed_s"] = _between(task.started_at, now)
-    return {**row, "as_of_seq": seq}
+def live_task_row(
+    workflow: WorkflowState, task: TaskState, seq: int, now: int, said: Said | None = None
+) -> dict[str, Any]:
+    """One row of `live_tasks`: elapsed_s of one that is under way runs on until `now`; and where its attempt runs."""
+    row = task_row(workflow, task, said)
+    row["as_of_seq"] = seq
+    if task.open_run is None:
+        return {**row, **_NOT_UNDER_WAY}
+    row["elapsed_s"] = _between(task.started_at, now)
+    report = None if said is None else said(workflow, task)
+    place = None if report is None else report.place
+    row["run"] = task.open_run
+    row["attempt"] = task.open_attempt
+    row["attempt_started_at"] = moment(task.attempt_started_at)
+    row["node_id"] = None if place is None else place.node_id
+    row["worker_pid"] = None if place is None else place.worker_pid
+    row["ray_task_id"] = None if place is None else place.ray_task_id
+    return row

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from wfstore.model.dag import FUNCTION, TaskOptions
+from wfstore.model.inbox import Inbox
 from wfstore.model.payload import PayloadRef
+from wfstore.model.progress import Progress
 from wfstore.model.statuses import PENDING
 
 _NOTHING: Mapping[str, Any] = {}
@@ -19,7 +21,8 @@ class TaskState:
     (itself, unless it ends a continuation); `open_run`, `open_attempt`: the attempt somebody may still report about;
     `waited_by`: waits that have it among their choices; `arrived`: how many choices of a wait are resolved; `split`:
     what it chose; `due_at`: when a timer runs out, or the time of a wait is over; `retry_at`: when the next attempt is
-    due; `output_run`: the run under way when its output came (one that is not kept can be had in that run only).
+    due; `progress`: what its last attempt said, as far as it is in the log; `output_run`: the run under way when its
+    output came (one that is not kept can be had in that run only).
     """
 
     __slots__ = (
@@ -27,8 +30,9 @@ class TaskState:
         "code_set", "continued_to", "created", "creator", "downstream", "due_at", "duration_us", "ended_at", "error",
         "error_message", "error_type", "facts", "function", "function_hash", "kinds", "metadata", "name",
         "open_attempt", "open_run", "open_started", "options", "output", "output_bytes", "output_repr",
-        "output_run", "output_seq", "ready_at", "resolved", "retry_at", "root", "shared", "split", "started_at",
-        "status", "stored", "submitted_at", "succeeded", "task_id", "type", "upstream", "waited_by", "waiting",
+        "output_run", "output_seq", "progress", "ready_at", "resolved", "retry_at", "root", "shared", "split",
+        "started_at", "status", "stored", "submitted_at", "succeeded", "task_id", "type", "upstream", "waited_by",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, task_id: str, name: str) -> None:
@@ -82,20 +86,23 @@ class TaskState:
         self.succeeded = False
         self.error_type: str | None = None
         self.error_message: str | None = None
+        self.progress: Progress | None = None
 
 
 class WorkflowState:
     """One workflow. A closed one may be cold: `tasks` is empty and `first_seq`, `last_seq` say where to read it.
 
     actor: what a virtual actor is (class, hash); actor_state: its last committed state; last_call: the task at the end
-    of its chain of calls; calls: request id -> task id
+    of its chain of calls; calls: request id -> task id; inbox: None until an event is
+    sent to it or waited for
     """
 
     __slots__ = (
         "actor", "actor_state", "attempts", "calls", "cold", "counters", "deadline_at", "driver", "ended_at",
-        "error_message", "error_type", "failed_task_id", "first_seq", "kind", "last_call", "last_seq", "metadata",
-        "name", "open_attempts", "output", "output_task", "requests", "rerun_of", "retries", "run", "run_started_at",
-        "runs", "runs_us", "started_at", "status", "submitted_at", "tasks", "timeout_s", "workflow_id",
+        "error_message", "error_type", "failed_task_id", "first_seq", "inbox", "kind", "last_call", "last_seq",
+        "metadata", "name", "open_attempts", "output", "output_task", "requests", "rerun_of", "retries", "run",
+        "run_started_at", "runs", "runs_us", "started_at", "status", "submitted_at", "tasks", "timeout_s",
+        "workflow_id",
     )  # fmt: skip
 
     def __init__(self, workflow_id: str) -> None:
@@ -133,6 +140,7 @@ class WorkflowState:
         self.first_seq: int | None = None
         self.last_seq: int | None = None
         self.cold = False
+        self.inbox: Inbox | None = None
 
 
 class Deletion(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from wfstore.cli import text
+from wfstore import _text as text
 from wfstore.reports._extra import load
 
 #: How many task names a chart shows; the page has as many colours.

@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wfstore import _text as text
+from wfstore import draw
 from wfstore._version import __version__
-from wfstore.cli import output, text
+from wfstore.cli import output
 from wfstore.index import filters
 from wfstore.reports import _charts
 from wfstore.reports._extra import load
+from wfstore.reports._pictures import Picture, slowest
 from wfstore.reports._spans import span
 from wfstore.reports._tables import WIDTH, Table, cell, table
 
@@ -30,25 +33,28 @@ _TILES = (
 
 
 class Fit(NamedTuple):
-    """rows: of a table; width: characters of a text in it; narrow: the same in the many rows behind a chart."""
+    """rows: of a table; width: characters of a text in it; narrow: the same in the many rows behind a chart; picture:
+    bytes of the drawing of a workflow."""
 
     rows: int
     width: int
     narrow: int
+    picture: int
 
 
 #: The first that keeps the page small enough is taken; the last one always does.
-_FITS = (Fit(50, WIDTH, 48), Fit(20, 120, 24), Fit(10, 40, 8))
+_FITS = (Fit(50, WIDTH, 48, 200_000), Fit(20, 120, 24, 80_000), Fit(10, 40, 8, 20_000))
 
 
 class Section(NamedTuple):
-    """A part of the page: a chart (SVG) with the table of its numbers, where there is one, and tables."""
+    """A part of the page: a chart (SVG) with the table of its numbers, where there is one, tables, and drawings."""
 
     title: str
     note: str
     tables: Sequence[Table]
     chart: str | None = None
     behind: Table | None = None
+    pictures: Sequence[Picture] = ()
 
 
 def html(
@@ -79,6 +85,7 @@ def html(
         "end": text.clock(asked.until),
         "workflow": text.safe(workflow or ""),
         "command": asked.command("overview"),
+        "draw_style": draw.STYLE,
         "tiles": [(output.header(name), cell(name, overview[name].item())) for name in _TILES],
     }
     page = ""
@@ -144,7 +151,14 @@ def _sections(asked: _Asked, overview: pl.DataFrame, fit: Fit) -> list[Section]:
         Section("Failures", "Messages that differ only in numbers, hex, paths or quoted text count as one.",
                 [asked.table("failures", fit)]),
         Section("Slowest tasks", "Tasks that only waited are left out.", [asked.table("slowest_tasks", fit)]),
+        *_slowest(asked, fit),
     ]  # fmt: skip
+
+
+def _slowest(asked: _Asked, fit: Fit) -> list[Section]:
+    filters = {"since": asked.since, "until": asked.until or asked.now, "name": asked.workflow}
+    found = slowest(asked.store, asked.now, fit.picture, fit.rows, **filters)
+    return [Section("Slowest workflow", found.note, [], pictures=found.pictures)] if found else []
 
 
 def _place(storage: str) -> str:

@@ -59,6 +59,11 @@ def _event_columns() -> tuple[Column, ...]:
 _ID = Column("workflow_id", "VARCHAR", "Id of the workflow.")
 _TASK = Column("task_id", "VARCHAR", "Id of the task, unique within its workflow.")
 _RUN = Column("run", "INTEGER", "Which execution of the workflow, from 1; a resume starts the next.")
+_PROGRESS = (
+    Column("progress", "DOUBLE", "What its code last said about its progress, 0 to 1; NULL where it said nothing."),
+    Column("progress_message", "VARCHAR", "What it said with it, in words."),
+    Column("progress_metrics", "JSON", "What it said with it, in figures: an object."),
+)
 _AS_OF = Column("as_of_seq", "BIGINT", "The last event that the manager had applied when it said so.")
 
 WORKFLOWS = (
@@ -85,6 +90,12 @@ WORKFLOWS = (
     Column("metadata", "JSON", "The user's metadata, an object."),
     Column("rerun_of", "VARCHAR", "The workflow whose DAG and inputs it repeats."),
     Column("submitted_seq", "BIGINT", "Seq of its submission: the order in which workflows were accepted."),
+    Column(
+        "progress",
+        "DOUBLE",
+        "Its tasks that are done and the fractions of those that run, over all tasks it has so far, 0 to 1; 1 where it "
+        "is SUCCESSFUL.",
+    ),
 )
 
 RUNS = (
@@ -134,6 +145,7 @@ TASKS = (
     ),
     Column("workflow_name", "VARCHAR", "Name of its workflow."),
     Column("defined_seq", "BIGINT", "Seq of its definition: the order in which tasks came to be."),
+    *(column._replace(text=column.text.replace("its code", "the code of its last attempt")) for column in _PROGRESS),
 )
 
 ATTEMPTS = (
@@ -167,6 +179,16 @@ ATTEMPTS = (
     Column("task_type", "VARCHAR", "Type of its task: function, timer, event, event_checkpointed, wait or actor."),
     Column("workflow_name", "VARCHAR", "Name of its workflow."),
     Column("submitted_seq", "BIGINT", "Seq of its submission: the order in which attempts were made."),
+    *_PROGRESS,
+)
+
+_UNDER_WAY = (
+    Column("run", "INTEGER", "The run of the attempt under way; like the columns after it NULL where there is none."),
+    Column("attempt", "INTEGER", "Which try that is, from 1 in each run."),
+    Column("attempt_started_at", "TIMESTAMP", "When its user code began, by the worker's clock, UTC."),
+    Column("node_id", "VARCHAR", "Ray's id of the node it runs on."),
+    Column("worker_pid", "INTEGER", "Process id of its worker on that node."),
+    Column("ray_task_id", "VARCHAR", "Ray's id of the task that carries it."),
 )
 
 EDGES = (
@@ -248,5 +270,5 @@ VIEWS: dict[str, tuple[Column, ...]] = {
     "actor_calls": ACTOR_CALLS,
     "virtual_actors": VIRTUAL_ACTORS,
     "live_workflows": (*WORKFLOWS, _AS_OF),
-    "live_tasks": (*TASKS, _AS_OF),
+    "live_tasks": (*TASKS, _AS_OF, *_UNDER_WAY),
 }

@@ -10,13 +10,21 @@ again, across crashes and clusters.
 """
 
 from wfstore.engine.actors.handle import get_actor, virtual_actor
+from wfstore.engine.context import progress
 from wfstore.engine.dag.continuation import continuation
 from wfstore.engine.dag.node import task
 from wfstore.engine.dag.options import options
 from wfstore.engine.dag.special import sleep, wait, wait_for_event
 from wfstore.engine.dag.step import Workflow, step
 from wfstore.model.statuses import WorkflowStatus
-from wfstore.workflow import common, event_listener, exceptions, virtual_actor_class, workflow_context
+from wfstore.workflow import (
+    common,
+    event_listener,
+    exceptions,
+    http_event_provider,
+    virtual_actor_class,
+    workflow_context,
+)
 from wfstore.workflow._api import (
     cancel,
     delete,
@@ -33,6 +41,7 @@ from wfstore.workflow._api import (
     resume_async,
     run,
     run_async,
+    send_event,
 )
 from wfstore.workflow.event_listener import EventListener, TimerListener
 from wfstore.workflow.exceptions import (
@@ -81,16 +90,19 @@ __all__ = [
     "get_output",
     "get_output_async",
     "get_status",
+    "http_event_provider",
     "init",
     "list_all",
     "list_tasks",
     "options",
+    "progress",
     "rerun",
     "resume",
     "resume_all",
     "resume_async",
     "run",
     "run_async",
+    "send_event",
     "sleep",
     "step",
     "task",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import Any, TypeVar, overload
 
 from wfstore import errors
@@ -23,16 +24,20 @@ def init(
     max_running_workflows: int | None = None,
     max_pending_workflows: int | None = None,
     namespace: str | None = None,
-) -> None:
+    dashboard: bool | Mapping[str, Any] = False,
+) -> str | None:
     """Connect to the manager; start Ray and the manager where there are none.
 
     storage: a path or file:// URI; None joins the running manager, or takes ``$WFSTORE_STORAGE``, then
         ``$RAY_WORKFLOW_STORAGE``, then a folder under the machine's temporary one (with a warning).
     max_running_workflows, max_pending_workflows: how many run and wait at a time; None keeps what is set.
     namespace: the Ray namespace of the manager, ``workflow`` unless given.
+    dashboard: True starts the dashboard on the cluster too, or joins the one that runs; its link is printed and
+        returned. A mapping says where: host, port (8266), token, allowed_hosts.
 
     Raises TypeError and ValueError for wrong limits, ValueError for limits that differ from the running manager's,
-    RuntimeError when that manager uses another storage, StorageError when the storage cannot be used.
+    RuntimeError when that manager uses another storage, StorageError when the storage cannot be used, OSError for a
+    port of the dashboard that is taken.
     """
     _check_limit("max_running_workflows", max_running_workflows, 1)
     _check_limit("max_pending_workflows", max_pending_workflows, 0)
@@ -42,6 +47,15 @@ def init(
         max_running=max_running_workflows,
         max_pending=max_pending_workflows,
     )
+    return _dashboard(dashboard) if dashboard or isinstance(dashboard, Mapping) else None
+
+
+def _dashboard(asked: bool | Mapping[str, Any]) -> str:
+    # By name: it stands above this package, and needs no web library before it is asked for.
+    host = import_module("wfstore.dashboard.host")
+    link: str = host.start_as_asked({} if isinstance(asked, bool) else asked)
+    print(link, flush=True)
+    return link
 
 
 def _check_limit(name: str, value: object, least: int) -> None:
@@ -171,6 +185,18 @@ def delete(workflow_id: str) -> None:
     Raises WorkflowNotFoundError, WorkflowStillActiveError.
     """
     client.connect().delete(workflow_id)
+
+
+def send_event(workflow_id: str, key: str, payload: Any = None, *, request_id: str | None = None) -> None:
+    """Send an event to a workflow: ``wait_for_event(http_event_provider.HTTPListener, key)`` in it gives the pair
+    (key, payload). Returns once the event is durable; what nobody waits for yet is kept.
+
+    request_id: a second event with the same one is the first one sent again, and counts once.
+
+    Raises WorkflowNotFoundError; WorkflowEventHandleError for a workflow that has succeeded or was canceled, or keeps
+    10,000 events already; TypeError and ValueError for what is no key, or cannot be pickled.
+    """
+    client.connect().send_event(workflow_id, key, payload, request_id)
 
 
 def get_status(workflow_id: str) -> WorkflowStatus:

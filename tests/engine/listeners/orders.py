@@ -12,7 +12,7 @@ from typing import Any
 
 from wfstore.engine.assignment import INLINE, Assignment, Source, load_outcome
 from wfstore.engine.executor import Order
-from wfstore.engine.listeners.host import AttemptKey, ListenerHost
+from wfstore.engine.listeners.host import Ask, AttemptKey, ListenerHost, News, Report
 from wfstore.model.commands import Outcome, Place
 from wfstore.model.dag import EVENT, EVENT_CHECKPOINTED
 from wfstore.payloads import PayloadStore, Upstream, dumps, hash_of, loads
@@ -63,11 +63,15 @@ class Driven:
         self.started: dict[AttemptKey, Place] = {}
         self.ended: dict[AttemptKey, Outcome] = {}
         self.ended_at: dict[AttemptKey, float] = {}
+        self.asks: list[Ask] = []
+        self.reports: list[Report] = []
         self._follow = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
         while True:
-            starts, ends = pickle.loads(await self.host.news())
+            starts, ends, asks, reports = News(*pickle.loads(await self.host.news()))
+            self.asks += asks
+            self.reports += reports
             self.started.update(starts)
             for key, data in ends:
                 assert key not in self.ended, "told twice"

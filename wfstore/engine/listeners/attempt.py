@@ -12,13 +12,14 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
 
 from wfstore.engine import worker
 from wfstore.engine.assignment import Assignment, dump_outcome
 from wfstore.engine.context import TaskContext, _context
 from wfstore.engine.probe import check_storage_visible
+from wfstore.errors import WorkflowEventHandleError
 from wfstore.log import now_us
 from wfstore.model.commands import Outcome, Place
 from wfstore.model.dag import EVENT, EVENT_CHECKPOINTED
@@ -39,13 +40,16 @@ class ListenerAttempt:
     """See the module. `prepare` runs in a loader's thread, `call_plainly` and `run` in the thread of its lane, the rest
     on the host's loop.
 
-    started, ended: called in the lane's thread, when user code begins and with the pickled outcome
+    started, ended: called in the lane's thread, when user code begins and with the pickled outcome; asked: likewise,
+    with the key of a sent event that user code waits for; reported: with what it says about one (workflow, key, ok)
     """
 
     __slots__ = (
         "__weakref__",
         "_answer",
         "_args",
+        "_asked",
+        "_asks",
         "_children",
         "_class",
         "_ended",
@@ -55,6 +59,7 @@ class ListenerAttempt:
         "_keepers",
         "_kwargs",
         "_node_id",
+        "_reported",
         "_started",
         "key",
         "kind",
@@ -75,6 +80,8 @@ class ListenerAttempt:
         keepers: Executor,
         started: Callable[[ListenerAttempt], None],
         ended: Callable[[ListenerAttempt, bytes], None],
+        asked: Callable[[ListenerAttempt, str], None],
+        reported: Callable[[str, str, bool], None],
     ) -> None:
         # An event that is not durable cannot be told to its provider.
         self._job = job._replace(checkpoint=True)
@@ -82,6 +89,9 @@ class ListenerAttempt:
         self._keepers = keepers
         self._started = started
         self._ended = ended
+        self._asked = asked
+        self._reported = reported
+        self._asks: dict[str, Future[tuple[str, Any]]] | None = None
         self.key = job.key
         self.kind: Kind
         self.kind_key: Hashable = None
@@ -192,6 +202,34 @@ class ListenerAttempt:
             return _failed(error, kind, retryable, self.place, self._fetch_s)
         return outcome
 
+    # -- events that were sent ----------------------------------------------------------------------------------------
+
+    def ask(self, event_key: str) -> Future[tuple[str, Any]]:
+        """(key, payload) once the manager has given it. Raises WorkflowEventHandleError for a key asked for before."""
+        if self._asks is None:
+            self._asks = {}
+        if event_key in self._asks:
+            raise WorkflowEventHandleError(self.key[0], f"the same key {event_key!r} is used to get a payload again")
+        asking: Future[tuple[str, Any]] = Future()
+        self._asks[event_key] = asking
+        self._asked(self, event_key)
+        return asking
+
+    def answer(self, event_key: str, form: int, value: Any, error: Exception | None) -> None:
+        """In a loader's thread. form, value: where the pickled payload lies, as in an assignment."""
+        asking = (self._asks or {}).get(event_key)
+        if asking is None or not asking.set_running_or_notify_cancel():
+            return
+        try:
+            if error is not None:
+                raise error
+            asking.set_result((event_key, worker._value(form, value, self._job.storage, ())))
+        except BaseException as broken:  # a pickle may raise anything
+            asking.set_exception(broken)
+
+    def report(self, workflow_id: str, event_key: str, ok: bool) -> None:
+        self._reported(workflow_id, event_key, ok)
+
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """User code of this listener has started a task."""
         if self._children is None:
@@ -203,6 +241,11 @@ class ListenerAttempt:
         if self.task is not None:
             self.task.cancel()
         self.cancel_children()
+
+    def release(self) -> None:
+        """Whoever blocks in a wait for a sent event is let go."""
+        for asking in list((self._asks or {}).values()):
+            asking.cancel()
 
     def cancel_children(self) -> None:
         for task in list(self._children or ()):

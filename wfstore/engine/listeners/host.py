@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 
@@ -35,6 +35,13 @@ AttemptKey = tuple[str, int, str, int]
 Started = tuple[AttemptKey, Place]
 EndedBytes = tuple[AttemptKey, bytes]
 
+#: Attempt, and the key of the sent event that it waits for.
+Ask = tuple[AttemptKey, str]
+#: Workflow, key of an event, and what its listener says about it.
+Report = tuple[str, str, bool]
+#: Attempt, key, form and value of the payload (as in an assignment), or the error instead.
+Answered = tuple[AttemptKey, str, int, Any, Exception | None]
+
 #: Blocking listeners that run at once; beyond these, a few threads for classes that nothing is known of yet.
 MAX_OWN_THREADS = 500
 _MORE_FOR_UNKNOWN = 64
@@ -49,6 +56,15 @@ _STUCK_TICKS = round(STUCK_S / _TICK_S)
 _LOADERS = 16
 _MOST_NEWS = 500
 _FILES = 65_536
+
+
+class News(NamedTuple):
+    """What a host tells the pool. A report comes with, or before, the end of the attempt that made it."""
+
+    starts: list[Started]
+    ends: list[EndedBytes]
+    asks: list[Ask]
+    reports: list[Report]
 
 
 class ListenerHost:
@@ -68,6 +84,8 @@ class ListenerHost:
         self._just_started: deque[ListenerAttempt] = deque()
         self._starts: deque[Started] = deque()
         self._ends: deque[EndedBytes] = deque()
+        self._asks: deque[Ask] = deque()
+        self._reports: deque[Report] = deque()
         self._news = asyncio.Event()
         self._next_look: float | None = None
 
@@ -77,7 +95,15 @@ class ListenerHost:
         """Run these attempts, whose REF sources are positions in `inputs`; their ends come as news."""
         for data in assignments:
             job = Assignment.loads(data)
-            attempt = ListenerAttempt(job, self._node_id, self._workers, self._just_started.append, self._end_from_lane)
+            attempt = ListenerAttempt(
+                job,
+                self._node_id,
+                self._workers,
+                self._just_started.append,
+                self._end_from_lane,
+                self._ask_from_lane,
+                self._report_from_lane,
+            )
             self._attempts[attempt.key] = attempt
             preparing = self._loop.run_in_executor(self._workers, attempt.prepare, inputs)
             preparing.add_done_callback(partial(self._prepared, attempt))
@@ -92,6 +118,7 @@ class ListenerHost:
             if attempt is None:
                 continue
             attempt.over = True
+            attempt.release()
             if attempt.lane is not None:
                 attempt.lane.abandoned = attempt.lane.own
                 attempt.lane.cancel(attempt)
@@ -100,13 +127,23 @@ class ListenerHost:
         self._advance()
 
     async def news(self) -> bytes:
-        """Waits until there is something to tell, then the pickled ([Started], [EndedBytes]). Told once; starts only of
-        those that run longer than a moment."""
+        """Waits until there is something to tell, then the pickled `News`. Told once; starts only of those that run
+        longer than a moment."""
         await self._news.wait()
-        told = [_some(self._starts), _some(self._ends)]
-        if not self._starts and not self._ends:
+        starts, ends = _some(self._starts), _some(self._ends)
+        # After the ends: a report that was made before one of them is told with it at the latest.
+        reports = [self._reports.popleft() for _ in range(len(self._reports))]
+        told = News(starts, ends, _some(self._asks), reports)
+        if not (self._starts or self._ends or self._asks or self._reports):
             self._news.clear()
-        return pickle.dumps(told, 5)
+        return pickle.dumps(tuple(told), 5)
+
+    async def answer(self, answers: list[Answered]) -> None:
+        """Give events that were sent to the listeners that wait for them."""
+        for key, event_key, form, value, error in answers:
+            attempt = self._attempts.get(key)
+            if attempt is not None:
+                self._workers.submit(attempt.answer, event_key, form, value, error)
 
     async def describe(self) -> dict[str, Any]:
         """What is going on here, for people and tests."""
@@ -181,6 +218,14 @@ class ListenerHost:
         self._over.append((attempt, outcome))
         if self._wake_up.acquire(blocking=False):
             self._loop.call_soon_threadsafe(self._take_ends)
+
+    def _ask_from_lane(self, attempt: ListenerAttempt, event_key: str) -> None:
+        self._asks.append((attempt.key, event_key))
+        self._loop.call_soon_threadsafe(self._news.set)
+
+    def _report_from_lane(self, workflow_id: str, event_key: str, ok: bool) -> None:
+        self._reports.append((workflow_id, event_key, ok))
+        self._loop.call_soon_threadsafe(self._news.set)
 
     def _take_ends(self) -> None:
         self._wake_up.release()

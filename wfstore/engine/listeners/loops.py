@@ -32,6 +32,11 @@ _OWNER: contextvars.ContextVar[ListenerAttempt | None] = contextvars.ContextVar(
 _stack_size = threading.Lock()
 
 
+def current_attempt() -> ListenerAttempt | None:
+    """The listener whose code this is, tasks and threads that it started by asyncio included."""
+    return _OWNER.get()
+
+
 class TimedLoop(asyncio.SelectorEventLoop):
     """An event loop that can be asked, from any thread, what it has been running since when."""
 

@@ -19,7 +19,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from wfstore.engine.assignment import load_outcome
 from wfstore.engine.executor import AttemptKey, Ended, Order
-from wfstore.engine.listeners.host import ListenerHost
+from wfstore.engine.listeners.host import Answered, Ask, ListenerHost, News, Report
 from wfstore.engine.worker import failed
 from wfstore.model.commands import Outcome, Place
 
@@ -41,15 +41,21 @@ class ListenerPool:
 
     on_ended(ends): called on the loop, one call for many; each attempt once, unless it was canceled
     on_started(starts): likewise, with those that have been running for a moment
+    on_asked(asks): attempts wait for sent events, which `answer` gives them; on_reported(reports): what they say about
+    one, told before the end of the attempt
     """
 
     def __init__(
         self,
         on_ended: Callable[[list[Ended]], None],
         on_started: Callable[[list[tuple[AttemptKey, Place]]], None] | None = None,
+        on_asked: Callable[[list[Ask]], None] | None = None,
+        on_reported: Callable[[list[Report]], None] | None = None,
     ) -> None:
         self._on_ended = on_ended
         self._on_started = on_started
+        self._on_asked = on_asked
+        self._on_reported = on_reported
         self._loop = asyncio.get_running_loop()
         self._hosts: dict[str, list[_Host]] = {}
         self._where: dict[AttemptKey, _Host] = {}
@@ -83,6 +89,21 @@ class ListenerPool:
         else:
             self._cancel_there(host, [key])
         self._idle(host)
+
+    def answer(self, key: AttemptKey, event_key: str, form: int, value: Any, error: Exception | None = None) -> None:
+        """Give an attempt the event that it asked for (form, value: as in an assignment), or an error instead."""
+        host = self._where.get(key)
+        if host is None:
+            return
+        host.answers.append((key, event_key, form, value, error))
+        if len(host.answers) == 1:
+            self._loop.call_soon(self._answer_all, host)
+
+    def _answer_all(self, host: _Host) -> None:
+        answers, host.answers = host.answers, []
+        for start in range(0, len(answers), _BATCH):
+            if not host.lost:
+                host.handle.answer.remote(answers[start : start + _BATCH])
 
     def runs(self, key: AttemptKey) -> bool:
         """Somebody will report about this attempt."""
@@ -149,11 +170,19 @@ class ListenerPool:
             except Exception as error:  # dead, unreachable, or it never came to be
                 await self._lost(host, error)
                 return
-            starts, ends = pickle.loads(told)
-            starts = [start for start in starts if start[0] in host.held]
-            if starts and self._on_started is not None:
-                self._on_started(starts)
-            await self._end(host, {key: load_outcome(data) for key, data in ends})
+            news = News(*pickle.loads(told))
+            self._hear(host, news)
+            await self._end(host, {key: load_outcome(data) for key, data in news.ends})
+
+    def _hear(self, host: _Host, news: News) -> None:
+        starts = [start for start in news.starts if start[0] in host.held]
+        asks = [ask for ask in news.asks if ask[0] in host.held]
+        if starts and self._on_started is not None:
+            self._on_started(starts)
+        if asks and self._on_asked is not None:
+            self._on_asked(asks)
+        if news.reports and self._on_reported is not None:
+            self._on_reported(news.reports)
 
     async def _end(self, host: _Host, outcomes: Mapping[AttemptKey, Outcome]) -> None:
         """Report, in portions: the loop has other work too."""
@@ -229,7 +258,8 @@ class _Held:
 
 @dataclass(slots=True, eq=False)
 class _Host:
-    """One host actor. canceled: attempts to be canceled there as soon as it has taken them."""
+    """One host actor. canceled: attempts to be canceled there as soon as it has taken them; answers: sent events that
+    it is to be given."""
 
     group: str
     handle: Any
@@ -237,6 +267,7 @@ class _Host:
     held: dict[AttemptKey, _Held] = field(default_factory=dict)
     outbox: list[Order] = field(default_factory=list)
     canceled: set[AttemptKey] = field(default_factory=set)
+    answers: list[Answered] = field(default_factory=list)
     lost: bool = False
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wfstore.cli import text
+from wfstore import _text as text
 
 
 @pytest.mark.parametrize(

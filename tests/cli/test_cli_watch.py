@@ -1,0 +1,137 @@
+"""`show --watch` through a pipe: a line for each change, until the workflow has ended or Ctrl-C; and on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_tail_follow import Growing
+from tests.index.worlds import dag, lease, spec
+from wfstore import workflow
+from wfstore.cli import app
+from wfstore.engine import client
+from wfstore.log import write_lease
+from wfstore.model.commands import Place, RecordProgress, RecordStarted
+from wfstore.model.progress import Progress
+
+
+@pytest.fixture
+def growing(tmp_path: Path) -> Any:
+    growing = Growing(str(tmp_path / "store"))
+    write_lease(growing.storage, lease())
+    yield growing
+    growing.close()
+
+
+def started(growing: Growing) -> tuple[str, int, str, int]:
+    growing.world.submit("w", dag(spec("a"), spec("b", 0)))
+    (key,) = growing.world.simulation.open_attempts()
+    growing.world.do(RecordStarted(*key, Place(1, "node", 7, "ray")))
+    growing.commit()
+    return key
+
+
+def watching(storage: str, *more: str, **how: Any) -> subprocess.Popen[Any]:
+    command = [sys.executable, "-m", "wfstore", "show", "w", "--watch", "--storage", storage, *more]
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **how}
+    return subprocess.Popen(command, **how)
+
+
+def test_a_pipe_gets_a_line_for_each_change(growing: Growing) -> None:
+    key = started(growing)
+    process = watching(growing.storage)
+    assert process.stdout is not None
+    first = [process.stdout.readline() for _ in range(3)]
+    assert first == ["  a  RUNNING\n", "  b  PENDING\n", "w  RUNNING  0 of 2 tasks done\n"]
+    growing.world.do(RecordProgress(*key, Progress(0.5, "half\x1b[2J way")))
+    growing.commit()
+    assert process.stdout.readline() == "  a  RUNNING  50 %: half\\x1b[2J way\n"
+    assert process.stdout.readline() == "w  RUNNING  0 of 2 tasks done\n"
+    growing.world.finish()
+    growing.commit()
+    out, err = process.communicate(timeout=20)
+    assert "w  SUCCESSFUL  2 of 2 tasks done\n" in out
+    assert "Slowest tasks" in out, "and how it stands at the end"
+    assert (err, process.returncode) == ("", 0)
+
+
+def test_machines_get_documents(growing: Growing) -> None:
+    started(growing)
+    process = watching(growing.storage, "--json")
+    assert process.stdout is not None
+    kinds = [json.loads(process.stdout.readline())["kind"] for _ in range(3)]
+    assert kinds == ["task", "task", "workflow"]
+    growing.world.finish()
+    growing.commit()
+    out, _ = process.communicate(timeout=20)
+    assert json.loads(out.splitlines()[-1])["status"] == "SUCCESSFUL"
+
+
+def test_ctrl_c_stops_the_watching_only(growing: Growing) -> None:
+    started(growing)
+    process = watching(growing.storage)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (130, "wfstore: interrupted\n")
+
+
+def test_a_terminal_is_redrawn_in_place(growing: Growing) -> None:
+    started(growing)
+    mine, theirs = pty.openpty()
+    process = watching(growing.storage, stdout=theirs, stderr=theirs, stdin=theirs, text=False)
+    os.close(theirs)
+    seen = b""
+    while b"PENDING" not in seen:
+        seen += os.read(mine, 4096)
+    growing.world.finish()
+    growing.commit()
+    while True:
+        try:
+            data = os.read(mine, 4096)
+        except OSError:
+            break
+        if not data:
+            break
+        seen += data
+    assert process.wait(timeout=20) == 0
+    os.close(mine)
+    assert b"\x1b[" in seen
+    assert b"SUCCESSFUL" in seen
+
+
+def test_one_that_has_ended_or_never_was(growing: Growing) -> None:
+    growing.world.submit("w", dag(spec("a")))
+    growing.world.finish()
+    growing.commit()
+    done = watching(growing.storage)
+    assert "w  SUCCESSFUL" in done.communicate(timeout=20)[0]
+    none = subprocess.run(
+        [sys.executable, "-m", "wfstore", "show", "nobody", "-w", "--storage", growing.storage],
+        capture_output=True,
+        text=True,
+    )
+    assert (none.returncode, none.stderr.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize("verb", [["cancel", "w"], ["delete", "w", "--yes"], ["resume", "w"], ["rerun", "w"]])
+def test_the_verbs_do_not_take_the_log_from_a_manager_elsewhere(
+    verb: list[str], growing: Growing, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lease is that of this process, whose cluster cannot be joined."""
+    started(growing)
+    monkeypatch.setattr(client, "join", lambda: None)
+    monkeypatch.setattr(workflow, "init", lambda **_: pytest.fail("a manager is started"))
+    assert app.run([*verb, "--storage", growing.storage]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"as process {os.getpid()}, in a Ray cluster that cannot be joined from here" in line
+    assert "RAY_ADDRESS" in line

@@ -1,0 +1,14 @@
+"""How the tests are run."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+_FAST = "not (ray or slow or s3 or browser or fault or peer)"
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Fast tests share the cores; the others have servers, clusters and clocks of their own, one after the other."""
+    return min(4, os.cpu_count() or 1) if config.option.markexpr == _FAST else 0

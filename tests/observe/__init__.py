@@ -1,0 +1,1 @@
+"""Observing a store and its manager, without Ray."""

@@ -1,0 +1,143 @@
+"""Rows out of the store, as observers have them: plain Python values, JSON columns opened, and where they come from."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from wfstore._history import History
+from wfstore._store import Store
+from wfstore.errors import WorkflowNotFoundError
+from wfstore.index import catalog, filters
+from wfstore.model.progress import workflow_fraction
+from wfstore.model.statuses import WORKFLOW_STATUSES
+from wfstore.schema.views import VIEWS
+
+Row: TypeAlias = dict[str, Any]
+Words: TypeAlias = str | Collection[str] | None
+
+LIVE, STORED = "live", "store"
+_JSON = frozenset({column.name for view in VIEWS.values() for column in view if column.type == "JSON"})
+#: Histories of so many workflows are kept, so that asking again costs no fold.
+_KEPT = 8
+
+
+class Filters(NamedTuple):
+    """Which workflows; as in `Store.workflows`. ids: only these."""
+
+    status: Words = None
+    name: str | None = None
+    text: str | None = None
+    since: filters.Moment | None = None
+    until: filters.Moment | None = None
+    metadata: Mapping[str, Any] | None = None
+    ids: Collection[str] | None = None
+
+    def params(self) -> dict[str, Any]:
+        """Raises ValueError, TypeError for what no workflow can have."""
+        return {
+            "statuses": filters.words(self.status, WORKFLOW_STATUSES, "status"),
+            "name": self.name,
+            "text": self.text or None,
+            "since": filters.utc(self.since),
+            "until": filters.utc(self.until),
+            "metadata": filters.json_object(self.metadata),
+            "ids": None if self.ids is None else list(self.ids),
+        }
+
+
+def opened(row: Mapping[str, Any], origin: str, as_of_seq: int) -> Row:
+    """A row with its JSON columns as objects. What facts of an older version do not tell of a workflow's progress
+    follows from its tasks."""
+    out = {name: json.loads(value) if name in _JSON and value else value for name, value in row.items()}
+    if "tasks_done" in out and out.get("progress") is None:
+        out["progress"] = workflow_fraction(out["status"], out["tasks"], out["tasks_done"], 0)
+    return {**out, "origin": origin, "as_of_seq": row.get("as_of_seq") or as_of_seq}
+
+
+class StoredRows:
+    """What the store says. Any number of threads may ask."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, tuple[int, tuple[int, bool], History]] = OrderedDict()
+
+    @property
+    def as_of_seq(self) -> int:
+        """The last event that the newest answer knows of."""
+        return self._store._index.as_of_seq
+
+    def workflows(self, chosen: Filters, order_by: Any, limit: int | None, offset: int) -> tuple[list[Row], int]:
+        """(rows of one page, how many there are in all)"""
+        query, params = catalog.folder("store")["workflows"], chosen.params()
+        order = filters.order(order_by, VIEWS["workflows"], ("-submitted_seq",))
+        limit, offset = filters.limit(limit), filters.limit(offset) or 0
+        index = self._store._index
+        rows = index.run(query, params, order, limit, "submitted_seq", offset).pl().to_dicts()
+        whole = limit is None or len(rows) < limit
+        total = offset + len(rows) if whole and (rows or not offset) else index.total(query, params)
+        return [opened(row, STORED, self.as_of_seq) for row in rows], total
+
+    def counts(self) -> dict[str, int]:
+        """Status -> how many workflows."""
+        found = self._store._index.run(catalog.folder("store")["counts"], {}).fetchall()
+        return {**dict.fromkeys(WORKFLOW_STATUSES, 0), **dict(found)}
+
+    def history(self, workflow_id: str) -> History:
+        """As `Store.history`; one that has not gone on since it was asked for costs next to nothing."""
+        index = self._store._index
+        now = index.refresh()
+        with self._lock:
+            kept = self._kept.get(workflow_id)
+        if kept is not None and kept[1] == now:
+            return kept[2]
+        scan = index.scan(workflow_id)
+        last = scan.events.column("seq")[-1].as_py() if scan.events.num_rows else 0
+        if kept is not None and kept[0] == last and kept[1][1] == scan.alive:
+            found = kept[2]
+        else:
+            found = History(workflow_id, scan)
+        with self._lock:
+            self._kept[workflow_id] = last, (now[0], scan.alive), found
+            self._kept.move_to_end(workflow_id)
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return found
+
+    def of(self, ids: Iterable[str], tasks: Mapping[str, Collection[str]]) -> tuple[list[Row], list[Row], list[str]]:
+        """(rows of those workflows, rows of those of their tasks, ids of which there is nothing any more)"""
+        workflows: list[Row] = []
+        found: list[Row] = []
+        gone: list[str] = []
+        for workflow_id in ids:
+            try:
+                history = self.history(workflow_id)
+            except WorkflowNotFoundError:
+                gone.append(workflow_id)
+                continue
+            workflows.append(opened(history.workflow, STORED, self.as_of_seq))
+            wanted = tasks.get(workflow_id, ())
+            rows = history.tasks.iter_rows(named=True) if wanted else ()
+            found += [opened(row, STORED, self.as_of_seq) for row in rows if row["task_id"] in wanted]
+        return workflows, found, gone
+
+
+class Pace:
+    """Keeps work that is asked for again and again to a share of the time."""
+
+    def __init__(self, share: float, most_s: float) -> None:
+        self._share, self._most_s = share, most_s
+        self._next_at = 0.0
+
+    def rest(self, most_s: float) -> None:
+        """Wait until it may begin, for `most_s` at most."""
+        time.sleep(max(0.0, min(self._next_at - time.monotonic(), most_s)))
+
+    def spent(self, seconds: float) -> None:
+        """It has taken so long."""
+        self._next_at = time.monotonic() + min(seconds / self._share, self._most_s)

@@ -1,0 +1,119 @@
+"""`show --watch`: one workflow as it goes on, redrawn in place on a terminal, a line for each change in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from wfstore import _text as text
+from wfstore.cli import dagtree, output, views
+from wfstore.model.statuses import PENDING, RETRYING, RUNNING, WORKFLOW_ACTIVE
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from wfstore import History, WorkflowObservability
+    from wfstore._observe import Changes
+
+#: The status may change without an event, as when the manager is gone: looked at this often.
+_LOOK_EVERY_S = 5.0
+_OPEN = frozenset({PENDING, RUNNING, RETRYING})
+
+
+def watch(observed: WorkflowObservability, workflow_id: str, as_json: bool) -> History:
+    """Show it until it has ended, or nobody works on it any more; returns how it stands then. Raises
+    WorkflowNotFoundError."""
+    cursor = observed.changes(timeout_s=0).cursor
+    found = observed.store.history(workflow_id)
+    if as_json:
+        _lines(observed, cursor, found, _json_lines)
+    elif sys.stdout.isatty():
+        _in_place(observed, cursor, found)
+    else:
+        _lines(observed, cursor, found, _text_lines)
+    return observed.store.history(workflow_id)
+
+
+def _until_its_end(observed: WorkflowObservability, cursor: str, found: History) -> Iterator[tuple[History, Changes]]:
+    """What changes, and the whole as it is then."""
+    while found.status in WORKFLOW_ACTIVE:
+        changes = observed.changes(cursor, timeout_s=_LOOK_EVERY_S, workflow_id=found.workflow_id)
+        cursor = changes.cursor
+        found = observed.store.history(found.workflow_id)
+        yield found, changes
+
+
+# -- in a pipe --------------------------------------------------------------------------------------------------------
+
+
+def _lines(observed: WorkflowObservability, cursor: str, found: History, written: Any) -> None:
+    seen: dict[str, str] = {}
+    _print(written(found, seen))
+    for after, _ in _until_its_end(observed, cursor, found):
+        _print(written(after, seen))
+
+
+def _print(lines: Iterator[str]) -> None:
+    for line in lines:
+        sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _news(found: History, seen: dict[str, str]) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
+    """(task id, its row), and (None, the workflow's row), where something was not seen before."""
+    for row in [*found.tasks.iter_rows(named=True), found.workflow]:
+        task_id = row.get("task_id")
+        now = f"{row['status']} {row['progress']} {row.get('progress_message')}"
+        if seen.get(task_id or "") != now:
+            seen[task_id or ""] = now
+            yield task_id, row
+
+
+def _text_lines(found: History, seen: dict[str, str]) -> Iterator[str]:
+    for task_id, row in _news(found, seen):
+        if task_id is None:
+            done = f"{text.number(row['tasks_done'])} of {text.number(row['tasks'])} tasks done"
+            said = (row["workflow_id"], row["status"], done, views.error(row))
+        else:
+            spent = text.duration(row["duration_s"])
+            said = (f"  {task_id}", row["status"], spent or views.progress(row), views.error(row))
+        yield "  ".join(text.safe(part) for part in said if part)
+
+
+def _json_lines(found: History, seen: dict[str, str]) -> Iterator[str]:
+    for task_id, row in _news(found, seen):
+        opened = output.opened(row, "metadata", "options", "progress_metrics")
+        yield output.json_line({"kind": "workflow" if task_id is None else "task", **opened})
+
+
+# -- on a terminal ----------------------------------------------------------------------------------------------------
+
+
+def _in_place(observed: WorkflowObservability, cursor: str, found: History) -> None:
+    from rich.live import Live
+
+    screen = output.console()
+    with Live(_picture(found, screen.height), console=screen, auto_refresh=False, transient=True) as live:
+        for after, _ in _until_its_end(observed, cursor, found):
+            live.update(_picture(after, screen.height), refresh=True)
+
+
+def _picture(found: History, height: int) -> RenderableType:
+    """Header and DAG; where there is no room for all of it, the tasks that are under way."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from wfstore._history import given
+
+    facts = views.facts(found)
+    room = max(height - len(facts) - 4, 3)
+    rows = found.tasks.to_dicts()
+    lines = dagtree.draw(views.nodes(rows, given(found)))
+    cells = [(line.tree, line.status, line.duration, line.note) for line in lines]
+    if len(cells) > room:
+        under_way = [row for row in rows if row["status"] in _OPEN and row["started_at"] is not None]
+        cells = [(row["task_id"], row["status"], "", views.progress(row)) for row in under_way[: room - 1]]
+        cells.append((f"... {text.number(len(rows) - len(cells))} more tasks", "", "", ""))
+    grid, _ = output.grid(views.DAG_COLUMNS, cells)
+    return Group(output.pair_grid(facts), Text(""), grid)

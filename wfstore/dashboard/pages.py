@@ -1,0 +1,108 @@
+"""The pages that people look at: all workflows, one workflow, one task; and their parts, for the script that keeps them
+fresh.
+
+They are drawn here and work without a script; what a page was asked is in its query. Errors of this package go to the
+application, which makes an error page of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from wfstore import draw
+from wfstore.dashboard import (
+    paths,  # noqa: F401 - the convertor "segment"
+    shapes,
+    views,
+)
+from wfstore.dashboard.shapes import Query
+from wfstore.errors import WorkflowNotFoundError
+
+#: Parts of pages that can be had alone: the names of their templates.
+OVERVIEW_PARTS = ("summary", "workflows")
+WORKFLOW_PARTS = ("head", "dag", "timeline", "tasks", "errors", "attempts", "events")
+
+_places = views.Places()
+
+
+def overview(request: Request) -> Response:
+    """GET / and its fragments GET /fragment/{part}."""
+    part = request.path_params.get("part")
+    if part is not None and part not in OVERVIEW_PARTS:
+        return _no_part(request, part, OVERVIEW_PARTS)
+    context = {"view": views.Overview(request.app.state.observability, Query(request.query_params))}
+    return _render(request, f"parts/{part}.html.j2" if part else "overview.html.j2", context)
+
+
+def workflow(request: Request) -> Response:
+    """GET /workflows/{id}, its fragments /workflows/{id}/fragment/{part}, and /workflows/{id}/tasks/{task_id}."""
+    asked = _asked(request)
+    query = Query(request.query_params)
+    view = views.Workflow(request.app.state.observability, asked.workflow_id, query, _places)
+    if asked.task_id is not None:
+        part = "parts/task.html.j2" if query.one("fragment") else "task.html.j2"
+        return _render(request, part, {"view": view, "task": views.Task(view, asked.task_id)})
+    if asked.part is not None and asked.part not in WORKFLOW_PARTS:
+        return _no_part(request, asked.part, WORKFLOW_PARTS)
+    view.row  # noqa: B018 - who is not there is said before anything is drawn
+    return _render(request, f"parts/{asked.part}.html.j2" if asked.part else "workflow.html.j2", {"view": view})
+
+
+def style(request: Request) -> Response:
+    """GET /draw.css: the meaning of the classes in drawings."""
+    return Response(draw.STYLE, media_type="text/css", headers={"Cache-Control": "max-age=3600"})
+
+
+class _Asked(NamedTuple):
+    workflow_id: str
+    task_id: str | None = None
+    part: str | None = None
+
+
+def _asked(request: Request) -> _Asked:
+    """What a path below /workflows names. Raises WorkflowNotFoundError where that is nothing."""
+    named, said = request.path_params, request.query_params
+    if "rest" in named:
+        return _Asked(unquote(named["rest"]))
+    if "workflow_id" in named:
+        return _Asked(named["workflow_id"], named.get("task_id"), named.get("part"))
+    if not said.get("id"):
+        raise WorkflowNotFoundError("", "No workflow id was given.")
+    return _Asked(said["id"], said.get("task"), said.get("fragment"))
+
+
+def _render(request: Request, template: str, context: dict[str, Any]) -> Response:
+    observability = request.app.state.observability
+    live = observability.live
+    common = {"live": live, "why_not_live": "" if live else observability.why_not_live(), "shapes": shapes}
+    response: Response = request.app.state.templates.TemplateResponse(request, template, {**common, **context})
+    # what is shown is true for a moment only; a browser that goes back asks again
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _no_part(request: Request, part: str, known: tuple[str, ...]) -> Response:
+    message = f"There is no part {part[:40]!r}; there are: {', '.join(known)}."
+    context = {"status": 404, "title": "Not found", "message": message}
+    response: Response = request.app.state.templates.TemplateResponse(request, "error.html.j2", context, 404)
+    return response
+
+
+routes: list[BaseRoute] = [
+    Route("/", overview),
+    Route("/fragment/{part}", overview),
+    Route("/workflows", workflow),
+    Route("/workflows/{workflow_id:segment}", workflow),
+    Route("/workflows/{workflow_id:segment}/tasks/{task_id:segment}", workflow),
+    Route("/workflows/{workflow_id:segment}/fragment/{part}", workflow),
+    # an id whose slashes were not encoded
+    Route("/workflows/{rest:path}", workflow),
+    Route("/draw.css", style),
+    Mount("/static", StaticFiles(packages=[("wfstore.dashboard", "static")])),
+]

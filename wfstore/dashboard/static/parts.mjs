@@ -1,0 +1,103 @@
+// Parts of the page as the server draws them: fetched again when more has changed than can be patched.
+
+const states = new Map();
+let stopped = false;
+const listeners = new Map();
+
+/** Call `then(element)` after the part of that name was drawn anew; "" is for every part, called last, with
+ * (element, when the server was asked). */
+export function drawn(name, then) {
+  listeners.set(name, then);
+}
+
+/** Fetch a part again: soon, but not more often than every `gap` milliseconds, nor so often that drawing is all that is
+ * done. Calls meanwhile are one. A gap of 0 is for what somebody waits for. */
+export function refresh(name, gap = 1000) {
+  const element = document.getElementById(`part-${name}`);
+  if (!element || stopped) return;
+  const state = states.get(name) ?? { timer: null, busy: false, again: false, last: -Infinity, cost: 0 };
+  states.set(name, state);
+  if (state.timer !== null) return;
+  if (state.busy) {
+    state.again = true;
+    return;
+  }
+  const wait = gap === 0 ? 0 : Math.max(0, state.last + Math.max(gap, 4 * state.cost) - performance.now());
+  state.timer = setTimeout(() => run(name, element, state, gap), wait);
+}
+
+/** Is the server drawing anything just now? */
+export function busy() {
+  return [...states.values()].some((state) => state.busy);
+}
+
+/** Fetch nothing any more. */
+export function stop() {
+  stopped = true;
+  for (const state of states.values()) clearTimeout(state.timer);
+}
+
+/** All parts of the page, now. */
+export function refreshAll() {
+  for (const element of document.querySelectorAll("[data-part]")) refresh(element.id.slice(5), 0);
+}
+
+async function run(name, element, state, gap) {
+  state.timer = null;
+  state.busy = true;
+  const began = performance.now();
+  try {
+    const response = await fetch(address(element), { headers: { Accept: "text/html" } });
+    if (response.ok) swap(name, element, await response.text(), began);
+  } catch {
+    state.again = false; // the stream notices a lost connection, and asks for everything when it is back
+  }
+  state.last = performance.now();
+  state.cost = state.last - began;
+  state.busy = false;
+  if (state.again) {
+    state.again = false;
+    refresh(name, gap);
+  }
+}
+
+function address(element) {
+  const url = new URL(element.dataset.part, location.href);
+  for (const [key, value] of new URLSearchParams(location.search)) {
+    if (key !== "id" && key !== "task" && key !== "fragment") url.searchParams.append(key, value);
+  }
+  if (element.id === "part-task") url.searchParams.set("fragment", "1");
+  return url;
+}
+
+/** Put what the server drew in place, and keep what the reader did: focus, scrolling, what is unfolded. */
+function swap(name, element, html, began) {
+  const focused = element.contains(document.activeElement) ? mark(document.activeElement) : null;
+  const scrolls = [...element.querySelectorAll(".scroll, pre")].map((one) => [one.scrollTop, one.scrollLeft]);
+  const unfolded = [...element.querySelectorAll("details")].map((one) => one.open);
+  const made = document.createElement("template");
+  made.innerHTML = html; // from our own server, which escaped it
+  element.replaceChildren(made.content);
+  element.querySelectorAll("details").forEach((one, at) => { if (unfolded[at]) one.open = true; });
+  element.querySelectorAll(".scroll, pre").forEach((one, at) => { if (scrolls[at]) [one.scrollTop, one.scrollLeft] = scrolls[at]; });
+  enable(element);
+  listeners.get(name)?.(element);
+  listeners.get("")?.(element, began);
+  if (focused) find(element, focused)?.focus({ preventScroll: true });
+}
+
+function mark(element) {
+  return { href: element.getAttribute("href"), id: element.id, label: element.getAttribute("aria-label"), text: element.textContent };
+}
+
+function find(element, wanted) {
+  if (wanted.id) return document.getElementById(wanted.id);
+  return [...element.querySelectorAll("a, button, summary, [tabindex]")].find((one) =>
+    one.getAttribute("href") === wanted.href && one.getAttribute("aria-label") === wanted.label &&
+    (wanted.label !== null || wanted.href !== null || one.textContent === wanted.text));
+}
+
+/** Show what works only with a script. */
+export function enable(element) {
+  for (const one of element.querySelectorAll("[data-needs-script]")) one.hidden = false;
+}

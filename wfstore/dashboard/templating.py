@@ -1,0 +1,156 @@
+"""The Jinja environment of the pages: templates of this package, escaping always on, and values as people read them.
+
+Text of users (ids, names, errors, metadata) may hold anything. It is escaped by Jinja, and characters that would
+reorder or hide what stands around them are shown as their escapes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import jinja2
+from markupsafe import Markup, escape
+from starlette.templating import Jinja2Templates
+
+from wfstore._version import __version__
+from wfstore.cli import text
+from wfstore.draw._style import icons
+
+#: A path ends at these, however they are encoded; such an id goes into the query instead.
+_DOTS = frozenset((".", ".."))
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """Every page's. Filters: duration, size, number, moment, ago, shown, clip, lines, pretty; globals: static,
+    workflow_path, task_path, version."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("wfstore.dashboard"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        duration=duration, size=size, number=text.number, moment=moment, ago=ago, shown=shown, clip=clip,
+        lines=lines, pretty=pretty, iso=text.iso,
+    )  # fmt: skip
+    made.globals.update(
+        shapes_of_statuses=Markup(icons("s-")),
+        static=static,
+        workflow_path=workflow_path,
+        task_path=task_path,
+        version=__version__,
+    )
+    return made
+
+
+def templates() -> Jinja2Templates:
+    """What the application keeps as `app.state.templates`."""
+    return Jinja2Templates(env=environment())
+
+
+def workflow_path(workflow_id: str, fragment: str | None = None, **query: Any) -> str:
+    """The page of a workflow, or one of its fragments, with a query of what is not None."""
+    if workflow_id in _DOTS:
+        return _with("/workflows", {"id": workflow_id, "fragment": fragment, **query})
+    path = f"/workflows/{quote(workflow_id, safe='')}"
+    return _with(path if fragment is None else f"{path}/fragment/{fragment}", query)
+
+
+def task_path(workflow_id: str, task_id: str) -> str:
+    """The page of a task."""
+    if _DOTS & {workflow_id, task_id}:
+        return _with("/workflows", {"id": workflow_id, "task": task_id})
+    return f"/workflows/{quote(workflow_id, safe='')}/tasks/{quote(task_id, safe='')}"
+
+
+def _with(path: str, query: Mapping[str, Any]) -> str:
+    said = urlencode({key: value for key, value in query.items() if value is not None})
+    return f"{path}?{said}" if said else path
+
+
+@cache
+def static(name: str) -> str:
+    """The path of a static file; it changes with the file, so that a browser never shows yesterday's."""
+    data = files("wfstore.dashboard").joinpath("static", name).read_bytes()
+    return f"/static/{name}?v={sha256(data).hexdigest()[:12]}"
+
+
+def duration(seconds: float | None) -> Markup:
+    """A span of time; its exact length on hover."""
+    if seconds is None:
+        return Markup("")
+    return Markup('<span title="{:.6f} s">{}</span>').format(seconds, text.duration(seconds))
+
+
+def size(count: int | None) -> Markup:
+    """Bytes; the exact count on hover."""
+    if count is None:
+        return Markup("")
+    return Markup('<span title="{:,} bytes">{}</span>').format(count, text.size(count))
+
+
+def moment(when: datetime | None) -> Markup:
+    """A time in UTC, and how long ago that is."""
+    if when is None:
+        return Markup("")
+    full = f"{text.clock(when)}.{when:%f} UTC"
+    return Markup('<time datetime="{}" title="{}">{} <small class="ago">{}</small></time>').format(
+        text.iso(when), full, _short(when), ago(when)
+    )
+
+
+def ago(when: datetime, now: datetime | None = None) -> str:
+    """How long ago a time was, in its largest unit: "just now", "5 min ago", "in 20 s"."""
+    seconds = ((now or datetime.now(UTC).replace(tzinfo=None)) - when).total_seconds()
+    if abs(seconds) < 1:
+        return "just now"
+    span = _largest(abs(seconds))
+    return f"{span} ago" if seconds > 0 else f"in {span}"
+
+
+def _largest(seconds: float) -> str:
+    for unit, length in (("years", 365.25 * 86400), ("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= (2 if unit == "years" else 1) * length:
+            return f"{int(seconds // length):,} {unit}"
+    return f"{int(seconds)} s"
+
+
+def _short(when: datetime) -> str:
+    """The day without its year where it is this one: tables are narrow, and the whole is on hover."""
+    now = datetime.now(UTC)
+    if when.date() == now.date():
+        return f"{when:%H:%M:%S}"
+    return f"{when.day} {when:%b %H:%M:%S}" if when.year == now.year else f"{when.day} {when:%b %Y %H:%M}"
+
+
+def shown(value: Any) -> Markup:
+    """One line of a user's text, apart from the direction of the text around it."""
+    return Markup("<bdi>{}</bdi>").format(text.safe("" if value is None else value))
+
+
+def clip(value: Any, most: int = 160) -> Markup:
+    """As `shown`, at most so many characters; the rest, up to 2,000, on hover."""
+    whole = text.safe("" if value is None else value)
+    if len(whole) <= most:
+        return Markup("<bdi>{}</bdi>").format(whole)
+    return Markup('<bdi title="{}">{}…</bdi>').format(whole[:2000], whole[: most - 1])
+
+
+def lines(value: Any) -> Markup:
+    """Text of several lines, for an element that keeps line breaks."""
+    return escape("\n".join(text.safe(line.replace("\t", "    ")) for line in str(value or "").split("\n")))
+
+
+def pretty(value: Any) -> Markup:
+    """A JSON value as indented text."""
+    opened = json.loads(value) if isinstance(value, str) else value
+    return lines(json.dumps(opened, indent=2, ensure_ascii=False, default=str))

@@ -1,0 +1,294 @@
+"""What the pages show, asked of the observability: each thing once, and only when a template wants it.
+
+That makes a fragment as cheap as its part of the page.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from wfstore import draw
+from wfstore._observe import Page, WorkflowObservability
+from wfstore.dashboard import shapes
+from wfstore.dashboard.shapes import Estimate, Paging, Query, Row
+from wfstore.dashboard.templating import task_path
+from wfstore.errors import TaskNotFoundError
+from wfstore.index import catalog
+from wfstore.model.statuses import FAILED, TASK_STATUSES, WORKFLOW_STATUSES
+
+WORKFLOWS_A_PAGE, TASKS_A_PAGE, EVENTS_A_PAGE, ERRORS_A_PAGE, ATTEMPTS_A_PAGE = 50, 200, 100, 20, 100
+#: Rows of one window of the timeline, and its width in pixels.
+TIMELINE_ROWS, TIMELINE_WIDTH = 200, 1380
+#: From so many tasks on, a DAG is drawn in groups.
+MOST_NODES = 1000
+
+
+class Rows(NamedTuple):
+    """A page of a table."""
+
+    rows: list[Any]
+    paging: Paging
+
+
+class Places:
+    """Where nodes were drawn, of the workflows looked at last, so that a DAG that grows keeps its shape."""
+
+    def __init__(self, most: int = 64) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, tuple[str, ...]], dict[str, tuple[float, float]]] = OrderedDict()
+
+    def get(self, workflow_id: str, opened: tuple[str, ...]) -> Mapping[str, tuple[float, float]] | None:
+        with self._lock:
+            return self._kept.get((workflow_id, opened))
+
+    def keep(self, workflow_id: str, opened: tuple[str, ...], dag: draw.Dag) -> None:
+        found = {key: (box[0], box[1]) for key, box in dag.nodes.items()}
+        with self._lock:
+            self._kept[workflow_id, opened] = found
+            self._kept.move_to_end((workflow_id, opened))
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+
+
+class Overview:
+    """All workflows that the filters leave."""
+
+    statuses = WORKFLOW_STATUSES
+
+    def __init__(self, observability: WorkflowObservability, query: Query) -> None:
+        self.query = query
+        self.now = _now()
+        self._observability = observability
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        return self._observability.counts()
+
+    @cached_property
+    def table(self) -> Rows:
+        """Raises ValueError for a filter that cannot be."""
+        paging = shapes.paging(self.query, "page", self._answer.total, WORKFLOWS_A_PAGE)
+        return Rows(self._answer.rows, paging)
+
+    @cached_property
+    def _answer(self) -> Page:
+        number = self.query.whole("page", 1, 1)
+        found = self._ask(number)
+        behind = number > 1 and not found.rows
+        return self._ask(max(1, -(-found.total // WORKFLOWS_A_PAGE))) if behind else found
+
+    def _ask(self, number: int) -> Page:
+        query = self.query
+        order = shapes.ordering(query.one("sort"), shapes.WORKFLOW_ORDERS)
+        return self._observability.workflows(
+            status=query.all("status") or None,
+            name=query.one("name"),
+            text=query.one("q"),
+            since=query.one("since"),
+            until=query.one("until"),
+            metadata=shapes.metadata_filter(query.one("metadata")),
+            order_by=f"{'-' if order[1] else ''}{order[0]}" if order else None,
+            limit=WORKFLOWS_A_PAGE,
+            offset=(number - 1) * WORKFLOWS_A_PAGE,
+        )
+
+    @cached_property
+    def seq(self) -> int:
+        """The last event that the table knows of."""
+        return self._answer.as_of_seq
+
+    @cached_property
+    def filtered(self) -> bool:
+        return any(self.query.one(key) for key in ("status", "name", "q", "since", "until", "metadata"))
+
+    @cached_property
+    def activity(self) -> shapes.Activity:
+        newest = self._observability.workflows(limit=1).rows
+        last = max((row[key] for row in newest for key in ("submitted_at", "ended_at") if row[key]), default=None)
+        covered = shapes.window(self.query.one("span"), last, self.now)
+        given = {
+            "begin": covered.begin,
+            "until": covered.end,
+            "length_s": covered.span.step.total_seconds(),
+        }
+        asked = catalog.folder("dashboard")["activity"].sql
+        return shapes.activity(covered, self._observability.store.sql(asked, given).fetchall())
+
+
+class Workflow:
+    """One workflow, whole. Asking for anything raises WorkflowNotFoundError where there is none."""
+
+    statuses = TASK_STATUSES
+
+    def __init__(self, observability: WorkflowObservability, workflow_id: str, query: Query, places: Places) -> None:
+        self.workflow_id = workflow_id
+        self.query = query
+        self.now = _now()
+        self._observability = observability
+        self._places = places
+
+    @cached_property
+    def row(self) -> Row:
+        return self._observability.workflow(self.workflow_id)
+
+    @property
+    def active(self) -> bool:
+        return self.row["status"] in shapes.ACTIVE
+
+    @cached_property
+    def elapsed_s(self) -> float | None:
+        return shapes.elapsed(self.row, self.now)
+
+    @cached_property
+    def by_id(self) -> dict[str, dict[str, Any]]:
+        return self._observability.tasks(self.workflow_id)
+
+    @cached_property
+    def tasks(self) -> list[dict[str, Any]]:
+        return list(self.by_id.values())
+
+    @cached_property
+    def attempts(self) -> list[dict[str, Any]]:
+        return self._observability.attempts(self.workflow_id)
+
+    @cached_property
+    def runs(self) -> list[dict[str, Any]]:
+        return self._observability.runs(self.workflow_id)
+
+    @cached_property
+    def estimate(self) -> Estimate | None:
+        if not self.active:
+            return None
+        asked = catalog.folder("dashboard")["past_durations"].sql
+        given = {"name": self.row["name"], "id": self.workflow_id}
+        (past,) = self._observability.store.sql(asked, given).fetchall()
+        return shapes.estimate(self.row, past, self.elapsed_s)
+
+    @cached_property
+    def tally(self) -> list[tuple[str, int]]:
+        return shapes.tally(self.tasks)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What tasks are called, where that is a short list to choose from."""
+        found = sorted({row["name"] for row in self.tasks})
+        return found if len(found) <= 200 else []
+
+    @cached_property
+    def table(self) -> Rows:
+        query = self.query
+        found = shapes.chosen(self.tasks, query.all("task_status"), query.one("task_name"), query.one("task_q"))
+        found = shapes.ordered(found, shapes.ordering(query.one("task_sort"), shapes.TASK_ORDERS))
+        return _page(query, "tasks_page", found, TASKS_A_PAGE, "#tasks")
+
+    @cached_property
+    def errors(self) -> Rows:
+        """Failed attempts, the last first."""
+        found = [row for row in self.attempts if row["status"] == FAILED][::-1]
+        return _page(self.query, "errors_page", found, ERRORS_A_PAGE, "#errors")
+
+    @cached_property
+    def attempt_table(self) -> Rows:
+        return _page(self.query, "attempts_page", self.attempts[::-1], ATTEMPTS_A_PAGE, "#attempts")
+
+    @cached_property
+    def events(self) -> Rows:
+        """The last first."""
+        return _page(
+            self.query,
+            "events_page",
+            self._observability.events(self.workflow_id)[::-1],
+            EVENTS_A_PAGE,
+            "#events",
+        )
+
+    @cached_property
+    def critical(self) -> frozenset[str]:
+        """Ids of the tasks on the critical path; while it runs, of the path so far."""
+        frame = self._observability.store.report("critical_path", id=self.workflow_id)
+        return frozenset(frame["task_id"])
+
+    @cached_property
+    def dag(self) -> draw.Dag:
+        opened = tuple(self.query.all("open"))
+        drawn = draw.dag(
+            self.tasks,
+            critical=self.critical,
+            link=self.link,
+            group_link=lambda key: self.query.link(open=[*(k for k in opened if k != key), key]) + "#dag",
+            most=MOST_NODES,
+            opened=opened,
+            placed=self._places.get(self.workflow_id, opened),
+        )
+        self._places.keep(self.workflow_id, opened, drawn)
+        return drawn
+
+    @cached_property
+    def timeline(self) -> draw.Timeline:
+        first = self.query.whole("first", 0)
+        return draw.timeline(
+            self.attempts,
+            now=self.now if self.active else None,
+            critical=self.critical,
+            link=self.link,
+            first=first,
+            rows=self.query.whole("rows", TIMELINE_ROWS, 1, 1000),
+            width=TIMELINE_WIDTH,
+            axis=self.query.one("axis") != "0",
+            # one page may hold several windows, and the DAG
+            prefix=f"t{first}-",
+        )
+
+    def link(self, task_id: str) -> str:
+        return task_path(self.workflow_id, task_id)
+
+    def task(self, task_id: str) -> Row:
+        """Raises TaskNotFoundError."""
+        found = self.by_id.get(task_id)
+        if found is None:
+            raise TaskNotFoundError(self.workflow_id, task_id)
+        return found
+
+
+class Task:
+    """One task, whole. Asking for anything raises WorkflowNotFoundError or TaskNotFoundError where there is none."""
+
+    def __init__(self, workflow: Workflow, task_id: str) -> None:
+        self.workflow = workflow
+        self.task_id = task_id
+        self.row = workflow.task(task_id)
+        self.now = workflow.now
+
+    @cached_property
+    def attempts(self) -> list[dict[str, Any]]:
+        """The last first."""
+        return self.workflow._observability.attempts(self.workflow.workflow_id, self.task_id)[::-1]
+
+    @cached_property
+    def upstream(self) -> list[Row]:
+        """The tasks whose outputs it takes; one whose row is gone has its id only."""
+        by_id = self.workflow.by_id
+        return [by_id.get(name, {"task_id": name, "status": "", "name": ""}) for name in self.row["upstream"] or ()]
+
+    @cached_property
+    def downstream(self) -> list[Row]:
+        return shapes.downstream(self.workflow.tasks, self.task_id)
+
+    @cached_property
+    def elapsed_s(self) -> float | None:
+        return shapes.elapsed(self.row, self.now)
+
+
+def _page(query: Query, key: str, found: list[Any], size: int, anchor: str) -> Rows:
+    paging = shapes.paging(query, key, len(found), size, anchor)
+    return Rows(found[max(0, paging.first - 1) : paging.last], paging)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

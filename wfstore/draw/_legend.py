@@ -1,0 +1,40 @@
+"""What the shapes and lines of the drawings mean, as one line of SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wfstore._text import number
+from wfstore.draw._style import STYLE, icon, icons, status_class
+from wfstore.draw._text import shown
+
+_HEIGHT, _GAP, _LETTER = 26, 20, 7.4
+
+
+def legend(
+    statuses: Mapping[str, int],
+    *,
+    critical: bool = False,
+    created: bool = False,
+    standalone: bool = False,
+    prefix: str = "",
+) -> str:
+    """One <svg>: each status with how many there are; with `critical` and `created` the lines of those edges too."""
+    parts, x = [], 4.0
+    for status, count in statuses.items():
+        words = f"{number(count)} {status}"
+        parts.append(
+            f'<g class="{status_class(status)}">{icon(status, x, 5, prefix)}'
+            f'<text x="{x + 22:g}" y="17.5">{shown(words)}</text></g>'
+        )
+        x += 22 + _LETTER * len(words) + _GAP
+    lines = (("critical", "critical path", critical), ("created", "continuation", created))
+    for name, words, wanted in lines:
+        if wanted:
+            parts.append(f'<path class="edge {name}" d="M{x:g} 13h30"/><text x="{x + 37:g}" y="17.5">{words}</text>')
+            x += 37 + _LETTER * len(words) + _GAP
+    style = f"<style>{STYLE}</style>" if standalone else ""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="wf-draw legend" role="group" aria-label="Legend" '
+        f'width="{x:g}" height="{_HEIGHT}" viewBox="0 0 {x:g} {_HEIGHT}">{style}{icons(prefix)}{"".join(parts)}</svg>'
+    )
