@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -154,44 +155,49 @@ def seen(page: Any) -> list[Seen]:
 # -- how long a page takes to appear ----------------------------------------------------------------------------------
 
 _DRAWN = """(() => {
+  const times = window.times = {};
+  const wanted = SELECTORS, count = Object.keys(wanted).length;
+  window.painted = () => Object.keys(times).length === count;
   const look = () => {
-    if (document.readyState === "loading" || !document.querySelector(SELECTOR)) return;
-    observer.disconnect();
-    document.removeEventListener("readystatechange", look);
-    // what is posted while a frame is made comes after it was painted
-    requestAnimationFrame(() => {
-      const channel = new MessageChannel();
-      channel.port1.onmessage = () => { window.drawnAt = performance.now(); };
-      channel.port2.postMessage(null);
-    });
+    for (const [name, selector] of Object.entries(wanted)) {
+      if (!document.querySelector(selector)) continue;
+      delete wanted[name];
+      // what is posted while a frame is made comes after it was painted
+      requestAnimationFrame(() => {
+        const channel = new MessageChannel();
+        channel.port1.onmessage = () => { times[name] = performance.now(); };
+        channel.port2.postMessage(null);
+      });
+    }
+    if (!Object.keys(wanted).length) observer.disconnect();
   };
   const observer = new MutationObserver(look);
   observer.observe(document, {subtree: true, childList: true, attributes: true, attributeFilter: ["class"]});
-  document.addEventListener("readystatechange", look);
 })()"""
+#: What a page goes on with is over by then, and not part of what comes next.
+_REST_MS = 300
 _TIMES = """() => {
   const [page] = performance.getEntriesByType("navigation");
   const {responseStart: first_byte, responseEnd: last_byte, decodedBodySize: bytes} = page;
-  return {drawn: window.drawnAt, first_byte, last_byte, kb: bytes / 1000};
+  return {...window.times, first_byte, last_byte, kb: bytes / 1000};
 }"""
 
 
-def opened(context: Any, url: str, path: str, selector: str) -> dict[str, float]:
-    """Open a page in a tab of its own. Milliseconds since that began: first_byte, last_byte of the document, and drawn,
-    when what `selector` finds was painted; kb: the document's size."""
-    page = context.new_page()
-    try:
-        page.add_init_script(_DRAWN.replace("SELECTOR", repr(selector)))
-        page.goto(url + path)
-        page.wait_for_function("window.drawnAt")
-        found: dict[str, float] = page.evaluate(_TIMES)
-        return found
-    finally:
-        page.close()
+def opened(page: Any, url: str) -> dict[str, float]:
+    """Open a page in that tab. Milliseconds since that began: first_byte, last_byte of the document, and, by the name of
+    each selector of `let_in`, when what it finds was painted; kb: the document's size."""
+    page.goto("about:blank")
+    page.goto(url)
+    page.wait_for_function("window.painted()")
+    page.wait_for_timeout(_REST_MS)
+    found: dict[str, float] = page.evaluate(_TIMES)
+    return found
 
 
-def let_in(context: Any, url: str) -> None:
-    """Give the browser the cookie, and the static files a place in its cache."""
+def let_in(context: Any, url: str, selectors: Mapping[str, str] | None = None) -> Any:
+    """A tab that has the cookie and has shown a small page of that server. selectors: of what is to be timed."""
     page = context.new_page()
+    if selectors:
+        page.add_init_script(_DRAWN.replace("SELECTORS", json.dumps(dict(selectors))))
     page.goto(f"{url}/sql?token={TOKEN}")
-    page.close()
+    return page

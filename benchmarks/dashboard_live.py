@@ -285,8 +285,9 @@ def _killed(world: World, context: Any, who: psutil.Process, page: Any, workflow
 
 
 def _first_after(made: list[Commit], noted: list[Seen], at: float) -> float:
+    """Seconds from `at` until the page showed the first of these commits, all of which came later."""
     shown = {(one.key, one.rank): one.at for one in noted}
-    times = [shown[one.key, one.rank] for one in made if shown.get((one.key, one.rank), 0.0) > at]
+    times = [shown[one.key, one.rank] for one in made if shown.get((one.key, one.rank), 0.0) >= one.at]
     return min(times) - at if times else _LATE_S
 
 

@@ -45,7 +45,16 @@ def test_the_tutorial_runs_as_printed(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
         assert (done.returncode != 0) == fails, done.stderr
         said += done.stdout + (done.stderr if fails else "")
-    for words in ("nobody has approved the figures yet", "figures", "├─ ", "resume", "SUCCESSFUL", "4\n", "slow  figures", "shape: (7, 3)"):
+    for words in (
+        "nobody has approved the figures yet",
+        "figures",
+        "├─ ",
+        "resume",
+        "SUCCESSFUL",
+        "4\n",
+        "slow  figures",
+        "shape: (7, 3)",
+    ):
         assert words in said
 
 

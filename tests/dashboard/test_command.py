@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import select
@@ -82,6 +83,7 @@ def test_one_line_with_the_link_and_a_clean_end(start: Start, state: Path) -> No
     assert (process.returncode, out, err) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_the_token_outlives_the_server(start: Start) -> None:
     first = start("--port", "0")
     found = LINE.fullmatch(line(first))
@@ -91,9 +93,10 @@ def test_the_token_outlives_the_server(start: Start) -> None:
     assert line(again) == found[0], "pages that were open go on"
 
 
-def test_a_token_of_ones_own(start: Start) -> None:
-    process = start("--port", "0", "--token", "chosen-by-me")
-    assert line(process).endswith("/?token=chosen-by-me\n")
+def test_a_token_of_ones_own_and_json(start: Start) -> None:
+    process = start("--port", "0", "--token", "chosen-by-me", "--json")
+    told = json.loads(line(process))
+    assert (told["link"], told["token"]) == (f"{told['url']}/?token=chosen-by-me", "chosen-by-me")
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (0, "", "")

@@ -19,9 +19,23 @@ FILE = re.compile(r"# (\w+\.py)\n")
 #: page -> what its blocks print, in this order.
 SAID = {
     "retry-and-time-out.md": ("data\n", "AttemptTimeoutError\n", "ConnectionError", "attempt.retry_scheduled"),
-    "wait-for-events-and-timers.md": ("hello world\n", "order 7 approved by Ada\n", "['quick']\n", "event_checkpointed", "timer"),
+    "wait-for-events-and-timers.md": (
+        "hello world\n",
+        "order 7 approved by Ada\n",
+        "['quick']\n",
+        "event_checkpointed",
+        "timer",
+    ),
     "virtual-actors.md": ("10\n113\nAda: 113\n", "Account", "wages", '"balance": 113', "113\n"),
-    "watch-and-manage.md": ("20 epochs\n", "epoch 20", "SUCCESSFUL", "100% store\n", "of 1\n", "refused: no manager\n", "True"),
+    "watch-and-manage.md": (
+        "20 epochs\n",
+        "epoch 20",
+        "SUCCESSFUL",
+        "100% store\n",
+        "of 1\n",
+        "refused: no manager\n",
+        "True",
+    ),
     "fix-and-resume.md": ("NameError: name 'value' is not defined", "SUCCESSFUL", "function_hash", "rerun of"),
 }
 

@@ -78,10 +78,13 @@ class Link:
             if self._find_quietly() is not None:
                 return f"{where} and does not answer at the moment: it may be restarting; try again"
             if self._asked_for is False:
-                return f"{where}, and live state was not asked for (live=False)"
+                return (
+                    f"{where}, and live state was not wanted here, so that it is not asked: open the store with "
+                    "live=True, or start `wfstore dashboard --ray` on that host"
+                )
             return (
-                f"{where}, and this process is not connected to its Ray cluster: run on that host, or set RAY_ADDRESS "
-                "to the address of that cluster, and ask for live state (live=True, or `wfstore dashboard --ray`)"
+                f"{where}, and this process is not connected to its Ray cluster: start `wfstore dashboard --ray` on "
+                "that host, or in Python open the store with live=True; from elsewhere set RAY_ADDRESS to that cluster"
             )
         return (
             f"no manager of {self._storage} runs: start one with workflow.init(storage={self._storage!r}) in a process "

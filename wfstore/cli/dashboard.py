@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wfstore.cli import output
 from wfstore.cli.errors import RefusedError
-from wfstore.cli.options import Storage
+from wfstore.cli.options import AsJson, Storage
 
 if TYPE_CHECKING:
     from wfstore.dashboard.settings import Settings
@@ -38,6 +39,7 @@ def dashboard(
         typer.Option(metavar="NAME", help="A further name under which browsers reach it. Can be repeated."),
     ] = None,
     storage: Storage = None,
+    as_json: AsJson = False,
 ) -> None:
     """Serve the pages and the HTTP API; prints the link that lets a browser in.
 
@@ -50,12 +52,12 @@ def dashboard(
 
     chosen = settings.make(token=token, host=host, port=port, allowed_hosts=allow_host or ())
     if on_ray:
-        _on_ray(storage, chosen)
+        _on_ray(storage, chosen, as_json)
     else:
-        _here(storage, chosen)
+        _here(storage, chosen, as_json)
 
 
-def _here(storage: str | None, chosen: Settings) -> None:
+def _here(storage: str | None, chosen: Settings, as_json: bool) -> None:
     from wfstore._observe import WorkflowObservability
     from wfstore.dashboard import server
     from wfstore.dashboard.app import create_app
@@ -63,10 +65,10 @@ def _here(storage: str | None, chosen: Settings) -> None:
     observability = WorkflowObservability(storage)
     with server.listen(chosen) as sock:
         port: int = sock.getsockname()[1]
-        server.serve(create_app(observability, chosen), sock, lambda: _say(chosen.link(port)))
+        server.serve(create_app(observability, chosen), sock, lambda: _say(chosen.link(port), as_json))
 
 
-def _on_ray(storage: str | None, chosen: Settings) -> None:
+def _on_ray(storage: str | None, chosen: Settings, as_json: bool) -> None:
     from wfstore.cli import cluster
 
     with cluster.joined(storage):
@@ -77,10 +79,13 @@ def _on_ray(storage: str | None, chosen: Settings) -> None:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    _say(link)
+    _say(link, as_json)
     if owns_cluster():  # it ends with this process
         ended.wait()
 
 
-def _say(link: str) -> None:
+def _say(link: str, as_json: bool) -> None:
+    if as_json:
+        url, _, token = link.partition("/?token=")
+        link = output.json_line({"link": link, "url": url, "token": token})
     print(link, flush=True)

@@ -40,8 +40,9 @@ function again(_, began) {
   for (const { at, changes } of meanwhile) if (at >= began) apply(changes);
 }
 
-/** Put rows into what is shown of them. */
-function apply({ workflows, tasks }) {
+/** Forget what was deleted, then put rows into what is shown of them. */
+function apply({ workflows, tasks, deleted }) {
+  forget(deleted);
   const head = document.getElementById("head");
   for (const row of workflows) {
     const element = page === "overview" ? found.rows.get(row.workflow_id) : row.workflow_id === workflowId ? head : null;
@@ -55,12 +56,20 @@ function apply({ workflows, tasks }) {
   }
 }
 
+/** Whoever has such an id now is another one, and is drawn by the server. */
+function forget(deleted) {
+  if (page !== "overview") return;
+  for (const id of deleted) {
+    found.rows.get(id)?.remove();
+    found.rows.delete(id);
+  }
+}
+
 function overview(changes) {
   const { workflows, deleted } = changes;
   const fresh = workflows.some((row) => !found.rows.has(row.workflow_id));
   const moved = fresh || deleted.length > 0 || workflows.some((row) => found.rows.get(row.workflow_id).dataset.status !== row.status);
   apply(changes);
-  for (const id of deleted) found.rows.get(id)?.remove();
   const filtered = new URLSearchParams(location.search).size > 0;
   if (fresh || deleted.length || (filtered && moved)) parts.refresh("workflows");
   if (workflows.length || deleted.length) parts.refresh("summary", moved ? 1000 : 5000);
