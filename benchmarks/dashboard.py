@@ -4,7 +4,7 @@
 
 Prints JSON lines {figure, seen, must, ok, unit, load}; exit code 1 where a goal was missed. `overview` needs --storage,
 a compacted store of 10 M events (`benchmarks/generate.py`), which is only read; all else makes its own. Pages are
-looked at in Chromium ($WFSTORE_CHROMIUM). `live`, `cost` and `kills` start a Ray of their own.
+looked at in Chromium ($WFSTORE_CHROMIUM). `live*`, `cost*` and `kills` start a Ray of their own.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def pages(figures: Figures) -> None:
 
 def _appeared(figures: Figures, figure: str, every: list[dict[str, float]], must: float) -> None:
     """Medians of pages opened one after the other, from the begin of the navigation."""
-    facts = {name: statistics.median(one[name] for one in every) for name in every[0]}
+    facts: dict[str, Any] = {name: statistics.median(one[name] for one in every) for name in every[0]}
     after = statistics.median(one["drawn"] - one["first_byte"] for one in every)
     most = max(one["drawn"] for one in every)
     figures.show(figure, facts.pop("drawn"), must, n=len(every), after_first_byte=after, most=most, **facts)
@@ -288,8 +288,10 @@ def _written(storage: str, events: list[Event], served: Served | None = None) ->
 
 FIGURES: dict[str, Callable[[Figures], None]] = {
     "latency": latency,
-    "live": dashboard_live.latency,
+    "live": dashboard_live.soon,
+    "live-fast": dashboard_live.fast,
     "cost": dashboard_live.cost,
+    "cost-others": dashboard_live.cost_of_others,
     "pages": pages,
     "overview": overview,
     "requests": requests,

@@ -184,8 +184,8 @@ _TIMES = """() => {
 
 
 def opened(page: Any, url: str) -> dict[str, float]:
-    """Open a page in that tab. Milliseconds since that began: first_byte, last_byte of the document, and, by the name of
-    each selector of `let_in`, when what it finds was painted; kb: the document's size."""
+    """Open a page in that tab. Milliseconds since that began: first_byte, last_byte of the document, and, by the name
+    of each selector of `let_in`, when what it finds was painted; kb: the document's size."""
     page.goto("about:blank")
     page.goto(url)
     page.wait_for_function("window.painted()")

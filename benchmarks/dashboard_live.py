@@ -141,19 +141,19 @@ def _watched(world: World, dag: Callable[[str], Any], by: str) -> tuple[list[flo
         return (*lags(made, seen(page)), rate)
 
 
-def _latency(seconds: float) -> list[tuple[list[float], list[float], int, float]]:
-    found = []
+def _soon(seconds: float) -> tuple[list[float], list[float], int, float]:
     with cluster(cpus=4) as world:
         gate, nap, _, gather = _tasks()
-        # four at a time, two events each
-        width = min(900, int(seconds * 4 / (_NAP_S + 0.02)))
+        width = min(900, int(seconds * 4 / (_NAP_S + 0.02)))  # four at a time
 
         def naps(flag: str) -> Any:
             opened = gate.bind(flag)
             return gather.bind(*[nap.bind(opened, _NAP_S) for _ in range(width)])
 
-        found.append(_watched(world, naps, "task"))
+        return _watched(world, naps, "task")
 
+
+def _fast() -> tuple[list[float], list[float], int, float]:
     with cluster() as world:
         gate, _, add_one, gather = _tasks()
 
@@ -161,14 +161,17 @@ def _latency(seconds: float) -> list[tuple[list[float], list[float], int, float]
             opened = gate.bind(flag)
             return gather.bind(*[add_one.bind(opened) for _ in range(_MANY)])
 
-        found.append(_watched(world, tiny, "workflow"))
-    return found
+        return _watched(world, tiny, "workflow")
 
 
-def latency(figures: Figures) -> None:
-    soon, fast = alone(_latency, figures.seconds)
-    show_soon(figures, "live manager's decision to a workflow's page", *soon[:3], events_per_s=2 * soon[3] / 2)
-    show_behind(figures, "a workflow's page behind a live manager at full speed", *fast[:3], tasks_per_s=fast[3])
+def soon(figures: Figures) -> None:
+    *found, rate = alone(_soon, figures.seconds)
+    show_soon(figures, "live manager's decision to a workflow's page", *found, events_per_s=rate)
+
+
+def fast(figures: Figures) -> None:
+    *found, rate = alone(_fast)
+    show_behind(figures, "a workflow's page behind a live manager at full speed", *found, events_per_s=2 * rate)
 
 
 # -- what it costs the engine -----------------------------------------------------------------------------------------
@@ -232,37 +235,45 @@ def _compared(world: World, runs: int, others: list[psutil.Process], work: Calla
     }
 
 
-def _cost(runs: int) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
+def _cost(runs: int, count: int) -> dict[str, float]:
+    """Of so many pages of the dashboard that runs beside the manager."""
     with cluster() as world:
-        _, _, add_one, gather = _tasks()
+        work = _warm()
+        with _listening(world.url, "/api/stream", count) as clients:
+            return _compared(world, runs, [world.dashboard(), clients], work)
 
-        def work() -> float:
-            return _fan_out(add_one, gather)
 
+def _cost_of_others(runs: int) -> dict[str, float]:
+    """Of three dashboards that are no part of the cluster, with a page each."""
+    with cluster() as world, ExitStack() as stack:
+        work = _warm()
+        others = []
         for _ in range(3):
-            work()
-        for count in (3, 200):
-            with _listening(world.url, "/api/stream", count) as clients:
-                found[f"{count} pages of the manager's dashboard"] = _compared(
-                    world, runs, [world.dashboard(), clients], work
-                )
-        world.dashboard().suspend()
-        with ExitStack() as stack:
-            others = []
-            for _ in range(3):
-                served = stack.enter_context(serving(world.storage))
-                others += [served.process, stack.enter_context(_listening(served.url, "/api/stream", 1))]
-            found["3 dashboards beside it, a page each"] = _compared(world, runs, others, work)
-        world.dashboard().resume()
-    return found
+            served = stack.enter_context(serving(world.storage))
+            others += [served.process, stack.enter_context(_listening(served.url, "/api/stream", 1))]
+        return _compared(world, runs, others, work)
+
+
+def _warm() -> Callable[[], float]:
+    _, _, add_one, gather = _tasks()
+    for _ in range(3):
+        _fan_out(add_one, gather)
+    return lambda: _fan_out(add_one, gather)
 
 
 def cost(figures: Figures) -> None:
-    for who, facts in alone(_cost, max(5, figures.runs)).items():
-        percent = facts.pop("percent")
-        must = None if who.startswith("200") else 5.0
-        figures.show(f"added to fan-out {_WIDE} by {who}", percent, must, "%", runs=max(5, figures.runs), **facts)
+    _show_cost(figures, "3 pages of the manager's dashboard", alone(_cost, max(5, figures.runs), 3), 5.0)
+
+
+def cost_of_others(figures: Figures) -> None:
+    runs = max(5, figures.runs)
+    _show_cost(figures, "3 dashboards beside it, a page each", alone(_cost_of_others, runs), 5.0)
+    _show_cost(figures, "200 pages of the manager's dashboard", alone(_cost, runs, 200), None)
+
+
+def _show_cost(figures: Figures, who: str, facts: dict[str, float], must: float | None) -> None:
+    more: dict[str, Any] = {"runs": max(5, figures.runs), **facts}
+    figures.show(f"added to fan-out {_WIDE} by {who}", more.pop("percent"), must, "%", **more)
 
 
 # -- what dies --------------------------------------------------------------------------------------------------------

@@ -110,7 +110,8 @@ class Store:
 
         status: one or several; text: part of the id; since (included), until (not): datetime, ISO 8601 text, or how
         long ago ("7d"); metadata: keys and values it has to have; order_by: columns, "-name" or "name desc" for the
-        largest first; offset: how many of the first rows to leave out. Raises ValueError for a status or column there is not.
+        largest first; offset: how many of the first rows to leave out. Raises ValueError for a status or column there
+        is not.
         """
         given = {"statuses": filters.words(status, WORKFLOW_STATUSES, "status"), "name": name, "text": text}
         common = {"since": since, "until": until, "metadata": metadata, "limit": limit, "order_by": order_by}

@@ -158,15 +158,24 @@ def test_a_lost_connection_is_said_and_made_up_for(open_page: Callable[..., Any]
 
 
 def test_the_words_of_the_script_are_those_of_the_server(open_page: Callable[..., Any], shop_url: str) -> None:
-    from wfstore.cli import text
+    from wfstore import _text as text
 
     page = open_page()
     page.goto(f"{shop_url}/?token={TOKEN}")
     spans = [0.0004, 0.0312, 0.1, 1.2345, 9.996, 59.96, 75, 3599.6, 3700, 86400, 180000, 1e6]
     sizes = [0, 999, 1000, 1234, 99500, 123456, 999499, 999500, 1234567, 5 * 10**12]
-    script = "async ([spans, sizes]) => { const f = await import('/static/format.mjs'); "
-    script += "return [spans.map((s) => f.duration(s)), sizes.map((n) => f.size(n))]; }"
-    assert page.evaluate(script, [spans, sizes]) == [
+    texts = [
+        "a\x1b[31mb\nc\td",
+        "\u202eabc\u2066",
+        "a\u00a0b\u3000c",
+        "tag \U000e0041 \U0001f600",
+        "\\x1b <b>&amp;",
+        "é中",
+    ]
+    script = "async ([spans, sizes, texts]) => { const f = await import('/static/format.mjs'); "
+    script += "return [spans.map((s) => f.duration(s)), sizes.map((n) => f.size(n)), texts.map((t) => f.shown(t))]; }"
+    assert page.evaluate(script, [spans, sizes, texts]) == [
         [text.duration(span) for span in spans],
         [text.size(size) for size in sizes],
+        [text.safe(words) for words in texts],
     ]

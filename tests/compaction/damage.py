@@ -28,7 +28,7 @@ from wfstore.log.manifest import (
 from wfstore.schema.history import EVENTS, KINDS
 
 #: A history with all kinds of files in several parts and groups.
-_SEED, _STEPS = 13, 60
+_SEED, _STEPS = 10, 60
 
 
 def make(root: Path) -> Pair:

@@ -19,6 +19,7 @@ def bare_core(ends: list[Ended]) -> Any:
     core._executor = TaskExecutor(ends.extend)
     core._listeners = SimpleNamespace(cancel=lambda key: None)
     core._lingering = {}
+    core._changes = SimpleNamespace(note=lambda events: None)
     return core
 
 

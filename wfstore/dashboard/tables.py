@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from starlette.responses import Response
 
-from wfstore.cli import output, text
+from wfstore import _text as text
+from wfstore.cli import output
 from wfstore.dashboard.encoding import JsonResponse, dumps
 from wfstore.dashboard.templating import task_path, workflow_path
 

@@ -19,8 +19,8 @@ import jinja2
 from markupsafe import Markup, escape
 from starlette.templating import Jinja2Templates
 
+from wfstore import _text as text
 from wfstore._version import __version__
-from wfstore.cli import text
 from wfstore.draw._style import icons
 
 #: A path ends at these, however they are encoded; such an id goes into the query instead.

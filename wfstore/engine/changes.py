@@ -24,7 +24,7 @@ MOST_TOUCHED = 100_000
 #: Rows in one answer: the loop that makes them has other things to do.
 MOST_ROWS = 500
 #: Answers are made at most so often, and so that making them takes this share of the time.
-_LEAST_PAUSE_S, _MOST_PAUSE_S, _SHARE = 0.02, 0.5, 0.01
+_LEAST_PAUSE_S, _MOST_PAUSE_S, _SHARE = 0.03, 0.5, 0.01
 #: Nothing is noted any more when nobody has asked for so long.
 _FORGOTTEN_AFTER_S = 60.0
 

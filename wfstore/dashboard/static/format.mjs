@@ -1,4 +1,4 @@
-// Values as people read them, word for word as the server writes them (wfstore/cli/text.py, templating.py).
+// Values as people read them, word for word as the server writes them (wfstore/_text.py, templating.py).
 
 /** Seconds as "4 ms", "1.23 s", "1 min 15 s", "1 h 01 min"; "" for none. */
 export function duration(seconds) {
@@ -69,9 +69,14 @@ export function moment(iso) {
 
 /** A user's text in one line; what would hide or reorder text is shown as its escape. */
 export function shown(value, most = 200) {
-  const text = String(value ?? "").replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) =>
-    c === "\n" || c === "\t" ? " " : `\\u${c.codePointAt(0).toString(16).padStart(4, "0")}`);
+  const text = String(value ?? "").replace(/[\p{C}\p{Z}]/gu, (c) => (" \n\t".includes(c) ? " " : escaped(c.codePointAt(0))));
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+}
+
+/** As Python writes it: \x1b, \u202e, \U000e0041. */
+function escaped(code) {
+  const [mark, length] = code < 0x100 ? ["x", 2] : code < 0x10000 ? ["u", 4] : ["U", 8];
+  return `\\${mark}${code.toString(16).padStart(length, "0")}`;
 }
 
 function two(value) {
