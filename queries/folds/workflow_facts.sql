@@ -20,7 +20,7 @@ FROM (
         arg_max(bytes, seq) FILTER (type = 'workflow.succeeded') AS output_bytes,
         arg_max_null(error_type, seq) FILTER (type = 'workflow.failed') AS failure_type,
         arg_max_null(error_message, seq) FILTER (type = 'workflow.failed') AS failure_message,
-        arg_max(attributes, seq) FILTER (type = 'workflow.failed') AS failure,
+        arg_max_null(attributes, seq) FILTER (type = 'workflow.failed') AS failure,
         arg_max(attributes, seq) FILTER (type IN ('workflow.submitted', 'workflow.metadata_set')) AS described
     FROM wfstore.visible
     WHERE task_id IS NULL

@@ -92,7 +92,7 @@ def test_from_pending_to_done(world: World, url: str, open_page: OpenPage, flag:
     assert every.locator(f"tr[data-workflow={name}][data-status=PENDING]").count() == 1
     Path(f"{flag}-before").touch()
     page.wait_for_selector("#head[data-status=RUNNING]")
-    page.wait_for_selector("g.node[data-status=RUNNING] >> text=waits")
+    page.wait_for_selector("g.node[data-status=RUNNING] .name >> text=waits")
     every.wait_for_selector(f"tr[data-workflow={before}][data-status=SUCCESSFUL]")
     flag.touch()
     page.wait_for_selector("#head[data-status=SUCCESSFUL]")
@@ -162,7 +162,7 @@ def test_a_failure_is_resumed_run_again_and_deleted(world: World, url: str, open
     press(page, "Delete", "Delete")
     page.wait_for_url(f"{url}/")
     page.wait_for_selector(f"tr[data-workflow={name}]")
-    assert page.locator(f"tr[data-workflow={again}]").count() == 0
+    assert page.locator(f"tr[data-workflow='{again}']").count() == 0
     for type_, of in ((ev.WORKFLOW_SUBMITTED, again), (ev.WORKFLOW_DELETED, again)):
         asked_by_page(world, type_, of)
 

@@ -15,11 +15,14 @@ from starlette.datastructures import QueryParams
 from starlette.testclient import TestClient
 
 from tests.browser import stores
+from tests.model.histories import random_history
 from wfstore._observe import WorkflowObservability
 from wfstore.dashboard import shapes, templating
 from wfstore.dashboard.app import create_app
 from wfstore.dashboard.settings import Settings
 from wfstore.errors import InvalidCommandError
+from wfstore.index import Index, catalog, reports
+from wfstore.log import MemoryLog
 from wfstore.model.commands import Submit
 
 BEARER = {"Authorization": "Bearer t0ken"}
@@ -321,3 +324,56 @@ def test_how_long_ago() -> None:
     ]
     assert said(seconds=-20) == "in 20 s"
     assert said(days=800) == "2 years ago"
+
+
+def test_the_critical_path_is_that_of_the_report() -> None:
+    for seed in range(12):
+        log = MemoryLog()
+        log.append(random_history(seed, 80).log)
+        index = Index(log)
+        query = catalog.folder("reports")["critical_path"]
+        for (workflow_id,) in index.sql("SELECT workflow_id FROM workflows WHERE tasks > 0").fetchall():
+            chosen = {"id": workflow_id}
+            tasks = index.sql("FROM tasks WHERE workflow_id = $id ORDER BY defined_seq", chosen).pl().to_dicts()
+            edges = index.sql("FROM edges WHERE workflow_id = $id", chosen).pl().to_dicts()
+            said = index.run(query, reports.bind(query, chosen)).pl()["task_id"].to_list()
+            assert shapes.critical_path(tasks, edges) == said, (seed, workflow_id)
+
+
+def test_the_critical_path_of_nothing_and_of_a_circle() -> None:
+    assert shapes.critical_path([], []) == []
+    rows = [{"task_id": one, "ended_at": None, "duration_s": 1.0, "creator": None} for one in "abc"]
+    circle = [{"upstream_task_id": a, "task_id": b, "kind": "argument"} for a, b in ("ab", "ba")]
+    assert shapes.critical_path(rows, circle) == ["c"]
+
+
+def test_a_browser_keeps_files_of_the_version_it_asked_for(shop: TestClient) -> None:
+    found = page(shop, "/workflows/backfill")
+    links = [attrs["href"] or "" for tag, attrs in found.tags if tag == "link" and "href" in attrs]
+    named = [link for link in links if link.startswith("/static/")]
+    assert len(named) == len(templating.MODULES) + 2
+    (script,) = [attrs["src"] for tag, attrs in found.tags if tag == "script"]
+    assert script == templating.module("wfstore.mjs")
+    assert script in named
+    for path in named:
+        answer = shop.get(path)
+        assert answer.status_code == 200, path
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable", path
+
+
+def test_other_versions_of_files_are_not_kept(shop: TestClient) -> None:
+    for path in ("wfstore.css", "wfstore.css?v=0", "parts.mjs", "0/parts.mjs", f"parts.mjs?v={'0' * 12}"):
+        answer = shop.get(f"/static/{path}")
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-cache"), path
+    for path in ("0/wfstore.css", "0/nothing.mjs", "nothing.css?v=0"):
+        assert shop.get(f"/static/{path}").status_code == 404, path
+
+
+def test_the_modules_that_a_page_asks_for_are_all_that_there_are() -> None:
+    folder = Path(templating.__file__).parent / "static"
+    imported, open_ = set[str](), ["wfstore.mjs"]
+    while open_:
+        name = open_.pop()
+        imported.add(name)
+        open_ += set(re.findall(r'from "\./([\w.]+)"', (folder / name).read_text())) - imported
+    assert imported == set(templating.MODULES)

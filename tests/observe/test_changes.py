@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 
@@ -170,6 +171,7 @@ def test_nobody_asks_and_nothing_is_noted(
     monkeypatch.setattr(engine, "_FORGOTTEN_AFTER_S", -1.0)
     stage.world.end("a", "w")
     stage.commit()
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0), stage.loop).result()  # it has been noted
     monkeypatch.setattr(engine, "_FORGOTTEN_AFTER_S", 60.0)
     assert live.changes(cursor, timeout_s=5).resync
 

@@ -130,8 +130,7 @@ class WorkflowObservability:
         found = self._snapshot(workflow_id)
         if found is not None:
             return opened(found["workflows"][0], LIVE, 0)
-        history = self._history(workflow_id)
-        return opened(history.workflow, STORED, self._rows.as_of_seq)
+        return self._rows.workflow(workflow_id)
 
     def tasks(self, workflow_id: str) -> dict[str, Row]:
         """task_id -> its row of `tasks` (of a running workflow: of `live_tasks`), in the order of definition; with
@@ -139,8 +138,7 @@ class WorkflowObservability:
         found = self._snapshot(workflow_id)
         if found is not None:
             return {row["task_id"]: opened(row, LIVE, 0) for row in found["tasks"]}
-        rows = self._history(workflow_id).tasks.to_dicts()
-        return {row["task_id"]: opened(row, STORED, self._rows.as_of_seq) for row in rows}
+        return {row["task_id"]: row for row in self._rows.tasks(workflow_id)}
 
     def attempts(self, workflow_id: str, task_id: str | None = None) -> list[Row]:
         """Rows of `attempts`, in the order in which they were made. Raises WorkflowNotFoundError."""

@@ -19,8 +19,8 @@ from wfstore.model.events import WORKFLOW_DELETED
 _READ_BYTES = 4 << 20
 #: Reading the rows of more than these costs more than looking at everything anew.
 MOST_WORKFLOWS, MOST_TASKS = 32, 2_000
-#: What comes at once is gathered for a moment.
-_GATHER_S = 0.02
+#: What comes at once is gathered for a moment; what never pauses is told of in pieces.
+_GATHER_S, _MOST_GATHER_S = 0.01, 0.02
 
 
 class Touched(NamedTuple):
@@ -63,12 +63,15 @@ class Following:
         except StorageError:
             return None
         found = Touched(since, start.next_seq - 1, False, {}, set())
+        told_by: float | None = None
         for table, reached in _tables(log, start, time.monotonic() + timeout_s):
             found = _taken(found, table, workflow_id, reached.next_seq - 1)
             if found.too_much:
                 return found._replace(cursor=self.now()[0])
-            if table.num_rows < 1 and (found.tasks or found.deleted):
-                break
+            if found.tasks or found.deleted:
+                told_by = told_by or time.monotonic() + _MOST_GATHER_S
+                if table.num_rows < 1 or time.monotonic() >= told_by:
+                    break
         return found._replace(cursor=cursor_text(log, Cursor.after(found.seq)))
 
 

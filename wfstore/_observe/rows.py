@@ -10,11 +10,13 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from wfstore._history import History
+from wfstore._observe.folds import Folds
 from wfstore._store import Store
 from wfstore.errors import WorkflowNotFoundError
 from wfstore.index import catalog, filters
+from wfstore.log import open_reader
 from wfstore.model.progress import workflow_fraction
-from wfstore.model.statuses import WORKFLOW_STATUSES
+from wfstore.model.statuses import WORKFLOW_ACTIVE, WORKFLOW_STATUSES
 from wfstore.schema.views import VIEWS
 
 Row: TypeAlias = dict[str, Any]
@@ -66,6 +68,7 @@ class StoredRows:
         self._store = store
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[int, tuple[int, bool], History]] = OrderedDict()
+        self._folds = Folds(open_reader(store.storage), lambda workflow_id: store._index.scan(workflow_id).events)
 
     @property
     def as_of_seq(self) -> int:
@@ -109,21 +112,56 @@ class StoredRows:
                 self._kept.popitem(last=False)
         return found
 
+    def workflow(self, workflow_id: str) -> Row:
+        """Raises WorkflowNotFoundError."""
+        return self._one(workflow_id, ())[0]
+
+    def tasks(self, workflow_id: str) -> list[Row]:
+        """In the order of definition. Raises WorkflowNotFoundError."""
+        return self._one(workflow_id, None)[1]
+
+    def _one(self, workflow_id: str, wanted: Collection[str] | None) -> tuple[Row, list[Row]]:
+        """Rows of the workflow and of the wanted ones of its tasks. Of one that goes on there is a model for whoever
+        asks next; to others the kept history answers."""
+        folded = self._followed(workflow_id, wanted, make=False)
+        if folded is not None:
+            return folded
+        history = self.history(workflow_id)
+        if history.status in WORKFLOW_ACTIVE:
+            folded = self._followed(workflow_id, wanted, make=True)
+        return self._stored(history, wanted) if folded is None else folded
+
+    def _followed(
+        self, workflow_id: str, wanted: Collection[str] | None, *, make: bool
+    ) -> tuple[Row, list[Row]] | None:
+        found = self._folds.rows(workflow_id, wanted, make=make)
+        if found is None:
+            return None
+        seq = found.as_of_seq
+        return opened(found.workflow, STORED, seq), [opened(row, STORED, seq) for row in found.tasks]
+
+    def _stored(self, history: History, wanted: Collection[str] | None) -> tuple[Row, list[Row]]:
+        seq = self.as_of_seq
+        rows = history.tasks.iter_rows(named=True) if wanted is None or wanted else ()
+        tasks = [opened(row, STORED, seq) for row in rows if wanted is None or row["task_id"] in wanted]
+        return opened(history.workflow, STORED, seq), tasks
+
     def of(self, ids: Iterable[str], tasks: Mapping[str, Collection[str]]) -> tuple[list[Row], list[Row], list[str]]:
-        """(rows of those workflows, rows of those of their tasks, ids of which there is nothing any more)"""
+        """(rows of those workflows, rows of those of their tasks, ids of which there is nothing any more). Those that
+        `tasks` has are followed: more is asked about them soon."""
         workflows: list[Row] = []
         found: list[Row] = []
         gone: list[str] = []
         for workflow_id in ids:
+            wanted = tasks.get(workflow_id, ())
+            rows = self._followed(workflow_id, wanted, make=True) if workflow_id in tasks else None
             try:
-                history = self.history(workflow_id)
+                row, its_tasks = self._stored(self.history(workflow_id), wanted) if rows is None else rows
             except WorkflowNotFoundError:
                 gone.append(workflow_id)
                 continue
-            workflows.append(opened(history.workflow, STORED, self.as_of_seq))
-            wanted = tasks.get(workflow_id, ())
-            rows = history.tasks.iter_rows(named=True) if wanted else ()
-            found += [opened(row, STORED, self.as_of_seq) for row in rows if row["task_id"] in wanted]
+            workflows.append(row)
+            found += its_tasks
         return workflows, found, gone
 
 

@@ -10,15 +10,18 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from wfstore import draw
 from wfstore.dashboard import (
     paths,  # noqa: F401 - the convertor "segment"
     shapes,
+    templating,
     views,
 )
 from wfstore.dashboard.shapes import Query
@@ -57,6 +60,22 @@ def workflow(request: Request) -> Response:
 def style(request: Request) -> Response:
     """GET /draw.css: the meaning of the classes in drawings."""
     return Response(draw.STYLE, media_type="text/css", headers={"Cache-Control": "max-age=3600"})
+
+
+class Assets(StaticFiles):
+    """Files that a browser keeps for good where their URL says which version it wants; others it asks about again."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        version, _, name = path.partition("/")
+        if name in templating.MODULES:
+            current = version == templating.static_version(*templating.MODULES)
+            response = await super().get_response(name, scope)
+        else:
+            response = await super().get_response(path, scope)
+            said = QueryParams(scope["query_string"]).get("v")
+            current = said is not None and response.status_code < 400 and said == templating.static_version(path)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if current else "no-cache"
+        return response
 
 
 class _Asked(NamedTuple):
@@ -104,5 +123,5 @@ routes: list[BaseRoute] = [
     # an id whose slashes were not encoded
     Route("/workflows/{rest:path}", workflow),
     Route("/draw.css", style),
-    Mount("/static", StaticFiles(packages=[("wfstore.dashboard", "static")])),
+    Mount("/static", Assets(packages=[("wfstore.dashboard", "static")])),
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
+import logging
 import signal
 import socket
 import threading
@@ -12,8 +14,12 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from wfstore.dashboard.settings import Settings
+
+_log = logging.getLogger("wfstore.dashboard")
 
 #: What streams and slow answers get to end by themselves once the server stops.
 GRACE_S = 2
@@ -50,9 +56,11 @@ class Server(uvicorn.Server):
     """Ends streams before it waits for connections, and ends in good order on SIGINT and SIGTERM."""
 
     def __init__(self, app: Starlette, started: Callable[[], None] | None = None) -> None:
+        self._app = app
         super().__init__(
             uvicorn.Config(
-                app,
+                self._ending_well,
+                interface="asgi3",  # which uvicorn sees in functions only
                 lifespan="on",
                 ws="none",
                 access_log=False,  # it would hold the link's token
@@ -62,13 +70,30 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
-        self._app = app
         self._started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         if self.started and self._started is not None:
             self._started()
+
+    async def _ending_well(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application; an answer that has not come within the grace is a line of the log, and no fault."""
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except asyncio.CancelledError:
+            if not self.should_exit or scope["type"] != "http":
+                raise
+            _log.warning("%s %s was left unanswered: the dashboard ends", scope["method"], scope["path"])
+            if not begun:
+                await PlainTextResponse("The dashboard ends.", 503, {"Connection": "close"})(scope, receive, send)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.hub.close()

@@ -29,8 +29,8 @@ _DOTS = frozenset((".", ".."))
 
 @cache
 def environment() -> jinja2.Environment:
-    """Every page's. Filters: duration, size, number, moment, ago, shown, clip, lines, pretty; globals: static,
-    workflow_path, task_path, version."""
+    """Every page's. Filters: duration, size, number, moment, ago, shown, clip, lines, pretty, sentence;
+    globals: static, modules, workflow_path, task_path, version."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("wfstore.dashboard"),
         autoescape=True,
@@ -40,11 +40,12 @@ def environment() -> jinja2.Environment:
     )
     made.filters.update(
         duration=duration, size=size, number=text.number, moment=moment, ago=ago, shown=shown, clip=clip,
-        lines=lines, pretty=pretty, iso=text.iso,
+        lines=lines, pretty=pretty, sentence=sentence, iso=text.iso,
     )  # fmt: skip
     made.globals.update(
         shapes_of_statuses=Markup(icons("s-")),
         static=static,
+        modules=[module(name) for name in MODULES],
         workflow_path=workflow_path,
         task_path=task_path,
         version=__version__,
@@ -77,11 +78,26 @@ def _with(path: str, query: Mapping[str, Any]) -> str:
     return f"{path}?{said}" if said else path
 
 
-@cache
+#: The modules of the live pages: the first is the page's script, which imports the others.
+MODULES = ("wfstore.mjs", "actions.mjs", "drawing.mjs", "format.mjs", "parts.mjs", "patch.mjs")
+
+
 def static(name: str) -> str:
     """The path of a static file; it changes with the file, so that a browser never shows yesterday's."""
-    data = files("wfstore.dashboard").joinpath("static", name).read_bytes()
-    return f"/static/{name}?v={sha256(data).hexdigest()[:12]}"
+    return f"/static/{name}?v={static_version(name)}"
+
+
+def module(name: str) -> str:
+    """The path of one of `MODULES`, which changes with any of them. The version is a folder: so what they import from
+    beside them is of the same version."""
+    return f"/static/{static_version(*MODULES)}/{name}"
+
+
+@cache
+def static_version(*names: str) -> str:
+    """12 hexadecimal digits that change with what is in these files."""
+    folder = files("wfstore.dashboard").joinpath("static")
+    return sha256(b"".join(folder.joinpath(name).read_bytes() for name in names)).hexdigest()[:12]
 
 
 def duration(seconds: float | None) -> Markup:
@@ -135,6 +151,14 @@ def _short(when: datetime) -> str:
 def shown(value: Any) -> Markup:
     """One line of a user's text, apart from the direction of the text around it."""
     return Markup("<bdi>{}</bdi>").format(text.safe("" if value is None else value))
+
+
+def sentence(words: str) -> Markup:
+    """A message of this package as a sentence of its own; what stands between back quotes is code."""
+    pieces = text.safe(words).rstrip(".").split("`")
+    made = [Markup("<code>{}</code>" if at % 2 else "{}").format(piece) for at, piece in enumerate(pieces)]
+    made[0] = Markup("{}").format(pieces[0][:1].upper() + pieces[0][1:])
+    return Markup("").join(made) + Markup(".")
 
 
 def clip(value: Any, most: int = 160) -> Markup:

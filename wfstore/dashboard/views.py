@@ -20,12 +20,14 @@ from wfstore.dashboard.templating import task_path
 from wfstore.errors import TaskNotFoundError
 from wfstore.index import catalog
 from wfstore.model.statuses import FAILED, TASK_STATUSES, WORKFLOW_STATUSES
+from wfstore.schema.views import VIEWS
 
 WORKFLOWS_A_PAGE, TASKS_A_PAGE, EVENTS_A_PAGE, ERRORS_A_PAGE, ATTEMPTS_A_PAGE = 50, 200, 100, 20, 100
 #: Rows of one window of the timeline, and its width in pixels.
 TIMELINE_ROWS, TIMELINE_WIDTH = 200, 1380
 #: From so many tasks on, a DAG is drawn in groups.
 MOST_NODES = 1000
+_COLUMNS = tuple(column.name for column in VIEWS["tasks"])
 
 
 class Rows(NamedTuple):
@@ -211,8 +213,7 @@ class Workflow:
     @cached_property
     def critical(self) -> frozenset[str]:
         """Ids of the tasks on the critical path; while it runs, of the path so far."""
-        frame = self._observability.store.report("critical_path", id=self.workflow_id)
-        return frozenset(frame["task_id"])
+        return frozenset(shapes.critical_path(self.tasks, self._observability.edges(self.workflow_id)))
 
     @cached_property
     def dag(self) -> draw.Dag:
@@ -262,7 +263,9 @@ class Task:
     def __init__(self, workflow: Workflow, task_id: str) -> None:
         self.workflow = workflow
         self.task_id = task_id
-        self.row = workflow.task(task_id)
+        # the manager's memory leaves out what it does not need
+        retries = sum(one["attempt"] > 1 for one in self.attempts)
+        self.row = {**dict.fromkeys(_COLUMNS), "retries": retries, **workflow.task(task_id)}
         self.now = workflow.now
 
     @cached_property

@@ -133,7 +133,8 @@ def _linked(text: str, url: str | None, focusable: bool) -> str:
 
 
 def _rect(name: str, x: float, y: float, width: float, height: float, radius: float = 2) -> str:
-    return f'<rect class="{name}" x="{x:.9g}" y="{y:.9g}" width="{width:.4g}" height="{height:.9g}" rx="{radius:.9g}"/>'
+    place = f' x="{x:.9g}" y="{y:.9g}"' if x or y else ""
+    return f'<rect class="{name}"{place} width="{width:.4g}" height="{height:.9g}" rx="{radius:.9g}"/>'
 
 
 def _text(name: str, text: str, y: float, size: float, x: float = _TEXT_X) -> str:

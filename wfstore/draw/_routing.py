@@ -65,6 +65,8 @@ def path(points: Sequence[Point]) -> str:
     parts = [f"M{x:.9g} {y:.9g}"]
     for right, low in rest:
         if right == x:
+            if parts[-1][0] == "V":
+                parts.pop()  # one stroke down, however many rows it passes
             parts.append(f"V{low:.9g}")
         else:
             bend = round((low - y) * 0.5, 1)

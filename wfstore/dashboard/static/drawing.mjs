@@ -18,30 +18,32 @@ export function dag(part) {
   const svg = pane?.querySelector("svg");
   if (!svg) return;
   const [left, top, width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
-  pane.classList.add("drawn");
   // as high as it takes to show everything as wide as the page, within reason
-  const whole = height * Math.min(LARGEST_FIT, (pane.clientWidth - 2 * MARGIN) / width) + 2 * MARGIN;
-  pane.style.height = `${Math.round(Math.min(Math.max(whole, 200), Math.max(380, innerHeight * 0.66)))}px`;
+  const room = pane.offsetWidth;
+  const whole = height * Math.min(LARGEST_FIT, (room - 2 * MARGIN) / width) + 2 * MARGIN;
+  const high = Math.round(Math.min(Math.max(whole, 200), Math.max(380, innerHeight * 0.66)));
+  pane.classList.add("drawn");
+  pane.style.height = `${high}px`;
   const state = { pane, svg, left, top, width, height };
-  if (view === null || view.fitted) fit(state);
-  else apply(state);
+  // as it will be: to ask the browser now were to lay out everything twice
+  const box = { width: room, height: high };
+  if (view === null || view.fitted) fit(state, box);
+  else apply(state, box);
   pane.onwheel = (event) => wheel(state, event);
   pane.onpointerdown = (event) => drag(state, event);
   pane.onkeydown = (event) => key(state, event);
   for (const button of part.querySelectorAll("[data-zoom]")) button.onclick = () => zoomBy(state, button.dataset.zoom);
 }
 
-function fit(state) {
-  const box = state.pane.getBoundingClientRect();
+function fit(state, box = state.pane.getBoundingClientRect()) {
   const scale = Math.min(LARGEST_FIT, (box.width - 2 * MARGIN) / state.width, (box.height - 2 * MARGIN) / state.height);
   const x = state.left + (state.width - box.width / scale) / 2;
   const y = state.top + (state.height - box.height / scale) / 2;
   view = { x, y, scale, fitted: true };
-  apply(state);
+  apply(state, box);
 }
 
-function apply(state) {
-  const box = state.pane.getBoundingClientRect();
+function apply(state, box = state.pane.getBoundingClientRect()) {
   const { x, y, scale } = view;
   const mode = scale < FARTHER ? "farther" : scale < FAR ? "far" : "near";
   if (mode !== state.mode) {

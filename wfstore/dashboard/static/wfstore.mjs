@@ -116,7 +116,7 @@ function changedTasks(rows) {
   const unknown = rows.some((row) => !found.nodes.has(row.task_id));
   if (unknown) parts.refresh("dag");
   else parts.refresh("dag", 4000);
-  parts.refresh("timeline");
+  parts.refresh("timeline", 3000);
   if (failed) parts.refresh("errors");
   if (filteredTasks()) parts.refresh("tasks", 2000);
   if (document.querySelector("#part-attempts details[open]")) parts.refresh("attempts", 2000);

@@ -1,0 +1,193 @@
+"""Rows of followed workflows without SQL: a model of each, made once from its events and fed with those that come.
+
+The rows are those of the views: `model.rows` is the same fold, and a test holds the two together. Whatever is not as
+expected ends the model, and whoever asks goes to the store.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wfstore.errors import StorageError
+from wfstore.log import Cursor, Reader, lease_alive, now_us
+from wfstore.log.follow import end_of
+from wfstore.model import events as ev
+from wfstore.model.apply import REPLAYED, apply
+from wfstore.model.events import Event
+from wfstore.model.rows import task_row, workflow_row
+from wfstore.model.state import State, WorkflowState
+from wfstore.model.statuses import RESUMABLE, WORKFLOW_ACTIVE
+from wfstore.schema.codec import to_events
+
+#: Of those asked for last, together: a task takes about 2 kB.
+MOST_WORKFLOWS, MOST_TASKS = 64, 50_000
+#: After so long without a question it costs less to begin anew than to read on.
+_FORGOTTEN_AFTER_S = 60.0
+_READ_BYTES = 4 << 20
+#: No row shows a payload.
+_COLUMNS = REPLAYED - {"payload"}
+#: What a log that no manager of ours wrote can make of the fold.
+_UNEXPECTED = (LookupError, TypeError, ValueError, AttributeError, AssertionError)
+
+_log = logging.getLogger(__name__)
+
+
+class Folded(NamedTuple):
+    """Rows of `workflows` and `tasks`, JSON columns as text; as_of_seq: the last event they know of."""
+
+    workflow: dict[str, Any]
+    tasks: list[dict[str, Any]]
+    as_of_seq: int
+
+
+class Fold:
+    """One workflow. Beside the model's state there is what only the views of the store show of a task."""
+
+    def __init__(self, workflow_id: str) -> None:
+        self._id = workflow_id
+        self._state = State()
+        self._defined: dict[str, tuple[int, str]] = {}
+        self._retries: dict[str, int] = {}
+
+    @property
+    def workflow(self) -> WorkflowState | None:
+        return self._state.workflows.get(self._id)
+
+    @property
+    def size(self) -> int:
+        """How many tasks."""
+        return len(self._defined)
+
+    def feed(self, events: Iterable[Event]) -> None:
+        """Take in its next events; those it has already do nothing."""
+        for event in events:
+            assert event.seq is not None
+            if event.seq <= self._state.seq:
+                continue
+            apply(self._state, event)
+            task_id = event.task_id or ""
+            if event.type == ev.TASK_DEFINED:
+                options = json.loads(event.attributes or "{}").get("options", {})
+                self._defined[task_id] = event.seq, json.dumps(options)
+            elif event.type == ev.ATTEMPT_SUBMITTED and (event.attempt or 0) > 1:
+                self._retries[task_id] = self._retries.get(task_id, 0) + 1
+            elif event.type in (ev.WORKFLOW_SUBMITTED, ev.WORKFLOW_DELETED):
+                self._defined.clear()
+                self._retries.clear()
+
+    def rows(self, alive: bool, wanted: Collection[str] | None, seq: int) -> Folded | None:
+        """None: there is no such workflow (any more). wanted: ids of tasks, None for all; in the order of definition.
+        alive: whether a manager holds the store."""
+        workflow = self.workflow
+        if workflow is None:
+            return None
+        row = workflow_row(workflow)
+        if row["status"] in WORKFLOW_ACTIVE and not alive:
+            row["status"] = RESUMABLE
+        tasks = []
+        for task_id, (defined_seq, options) in self._defined.items():
+            if wanted is None or task_id in wanted:
+                more = {"retries": self._retries.get(task_id, 0), "options": options, "defined_seq": defined_seq}
+                tasks.append({**task_row(workflow, workflow.tasks[task_id]), **more})
+        return Folded(row, tasks, seq)
+
+
+class Folds:
+    """Those of the workflows that were asked for last. Any number of threads may ask."""
+
+    def __init__(self, log: Reader, events: Callable[[str], pa.Table]) -> None:
+        """log: for this alone; events: all there are about an id, in log order, up to now."""
+        self._reader, self._events = log, events
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, Fold] = OrderedDict()
+        self._unfit: set[str] = set()
+        self._position = Cursor()
+        self._asked_at = 0.0
+
+    def rows(self, workflow_id: str, wanted: Collection[str] | None = None, *, make: bool = True) -> Folded | None:
+        """As they are now; None where the store has to be asked. make: also where there is no model of it yet."""
+        with self._lock:
+            if workflow_id in self._unfit or not (make or workflow_id in self._kept):
+                return None
+            try:
+                return self._rows(workflow_id, wanted)
+            except StorageError:
+                # Compaction took the place in the log away, or what was read was never acknowledged.
+                self._kept.clear()
+            except _UNEXPECTED:
+                _log.exception("workflow %s is read by SQL from now on", workflow_id)
+                self._drop(workflow_id)
+            return None
+
+    def _rows(self, workflow_id: str, wanted: Collection[str] | None) -> Folded | None:
+        self._read_on()
+        if workflow_id not in self._kept:
+            if not self._kept:
+                self._position = end_of(self._reader)
+            # It reaches as far as the position, or beyond; then all are read on to the same event.
+            fold = self._made(workflow_id)
+            if fold is None:
+                return None
+            self._kept[workflow_id] = fold
+            self._read_on()
+        fold = self._kept.get(workflow_id)
+        if fold is None or self._too_large(workflow_id, fold.size):
+            return None
+        self._kept.move_to_end(workflow_id)
+        self._make_room()
+        lease = self._reader.lease()
+        alive = lease is not None and lease_alive(lease, now_us())
+        return fold.rows(alive, wanted, self._position.next_seq - 1)
+
+    def _made(self, workflow_id: str) -> Fold | None:
+        """None where there is no such workflow, or it is too large to be kept."""
+        table = self._events(workflow_id)
+        if self._too_large(workflow_id, pc.sum(pc.equal(table.column("type"), ev.TASK_DEFINED)).as_py() or 0):
+            return None
+        fold = Fold(workflow_id)
+        fold.feed(to_events(table, _COLUMNS))
+        return None if fold.workflow is None else fold
+
+    def _read_on(self) -> None:
+        """Feed what has come since to all of them."""
+        now = time.monotonic()
+        if now - self._asked_at > _FORGOTTEN_AFTER_S:
+            self._kept.clear()
+            self._unfit.clear()
+        self._asked_at = now
+        while self._kept:
+            table, self._position = self._reader.read(self._position, max_bytes=_READ_BYTES)
+            if not table.num_rows:
+                return
+            about = table.filter(pc.is_in(table.column("workflow_id"), pa.array(list(self._kept), pa.string())))
+            for event in to_events(about, _COLUMNS):
+                workflow_id = event.workflow_id or ""
+                try:
+                    if workflow_id in self._kept:
+                        self._kept[workflow_id].feed((event,))
+                except _UNEXPECTED:
+                    _log.exception("workflow %s is read by SQL from now on", workflow_id)
+                    self._drop(workflow_id)
+
+    def _too_large(self, workflow_id: str, size: int) -> bool:
+        if size > MOST_TASKS:
+            self._drop(workflow_id)
+        return size > MOST_TASKS
+
+    def _drop(self, workflow_id: str) -> None:
+        self._kept.pop(workflow_id, None)
+        self._unfit.add(workflow_id)
+
+    def _make_room(self) -> None:
+        size = sum(fold.size for fold in self._kept.values())
+        while len(self._kept) > MOST_WORKFLOWS or size > MOST_TASKS:
+            size -= self._kept.popitem(last=False)[1].size
