@@ -68,6 +68,11 @@ def same_page(page: Any) -> bool:
     return bool(page.evaluate("window.loadedOnce === true"))
 
 
+def drawn_width(page: Any, selector: str) -> float:
+    """In pixels, as it is seen."""
+    return float(page.locator(selector).evaluate("element => element.getBoundingClientRect().width"))
+
+
 def press(page: Any, button: str, sure: str | None = None) -> None:
     """Press a button of the page, and the one of the dialog that asks."""
     page.get_by_role("button", name=button).click()
@@ -113,10 +118,11 @@ def test_progress_moves_and_a_continuation_appears(world: World, url: str, open_
     page.wait_for_selector(f"{node} .facts >> text=25%")
     detail = watch(open_page(), url, f"/workflows/{name}/tasks/{task}")
     detail.wait_for_selector("#head .tally >> text=looking")
-    narrow = page.locator(f"{node} rect.progress").get_attribute("width")
+    narrow = drawn_width(page, f"{node} rect.progress")
+    assert narrow == pytest.approx(drawn_width(page, f"{node} rect.track") / 4, rel=0.02)
     Path(f"{flag}-half").touch()
     page.wait_for_selector(f"{node} .facts >> text=75%")
-    assert float(page.locator(f"{node} rect.progress").get_attribute("width")) == pytest.approx(3 * float(narrow))
+    assert drawn_width(page, f"{node} rect.progress") == pytest.approx(3 * narrow, rel=0.02)
     detail.wait_for_selector("#head .tally >> text=nearly there")
     flag.touch()
     page.wait_for_selector("g.node[data-task=other][data-status=RUNNING]", state="attached")

@@ -348,3 +348,15 @@ def _longest(nodes: Sequence[int], steps: Mapping[int, Sequence[int]], cost: Seq
         chain.append(at)
         at = best[at][2]
     return chain[::-1]
+
+
+def readable(options: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A task's options; what is stored pickled is only named."""
+    if options is None:
+        return None
+    pickled = {name: f"pickled, {value['bytes']:,} bytes" for name, value in options.items() if _is_payload(value)}
+    return {**options, **pickled}
+
+
+def _is_payload(value: Any) -> bool:
+    return isinstance(value, Mapping) and {"hash", "bytes"} <= value.keys() and isinstance(value["bytes"], int)

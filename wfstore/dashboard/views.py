@@ -266,6 +266,7 @@ class Task:
         # the manager's memory leaves out what it does not need
         retries = sum(one["attempt"] > 1 for one in self.attempts)
         self.row = {**dict.fromkeys(_COLUMNS), "retries": retries, **workflow.task(task_id)}
+        self.options = shapes.readable(self.row["options"])
         self.now = workflow.now
 
     @cached_property

@@ -103,9 +103,9 @@ function bulk() {
     try {
       const rows = (await post("/api/workflows/bulk", { action: select.value, filter: filters, dry_run: dry })).results;
       const fine = rows.filter((row) => !row.error);
-      said.textContent = `${number(fine.length)} of ${number(rows.length)} ${dry ? "would be changed" : "done"}.`;
+      said.textContent = `${number(fine.length)} of ${number(rows.length)} ${dry ? "would be changed" : "done"}.${fine.length < rows.length ? " The last of the list are refused." : ""}`;
       list.hidden = rows.length === 0;
-      list.replaceChildren(...rows.map((row) => element("div", {}, [`${shown(row.workflow_id, 80)} (${row.status})${row.error ? `: ${shown(row.error)}` : ""}`])));
+      list.replaceChildren(...[...fine, ...rows.filter((row) => row.error)].map((row) => element("div", {}, [`${shown(row.workflow_id, 80)} (${row.status})${row.error ? `: ${shown(row.error)}` : ""}`])));
       go.disabled = !dry || fine.length === 0;
     } catch (error) {
       said.dataset.kind = "bad";

@@ -8,8 +8,8 @@ const MARGIN = 18;
 const FAR = 0.5;
 const FARTHER = 0.24;
 const NAME_WIDTH = 134; // pixels of the drawing
-const LETTER = 14.5;
 const MIDDLE = 38; // the base line of large letters
+const pen = document.createElement("canvas").getContext("2d"); // knows widths without a layout
 let view = null; // kept while the drawing below is replaced: {x, y, scale} of the drawing's pixel at the upper left
 
 /** Make the DAG in `part` one to look around in. */
@@ -20,6 +20,7 @@ export function dag(part) {
   const [left, top, width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
   // as high as it takes to show everything as wide as the page, within reason
   const room = pane.offsetWidth;
+  pen.font = `500 27px ${getComputedStyle(svg).fontFamily}`; // as wfstore.css has it for large letters
   const whole = height * Math.min(LARGEST_FIT, (room - 2 * MARGIN) / width) + 2 * MARGIN;
   const high = Math.round(Math.min(Math.max(whole, 200), Math.max(380, innerHeight * 0.66)));
   pane.classList.add("drawn");
@@ -65,7 +66,7 @@ function name(text, far) {
   const most = 12;
   const said = far && letters.length > most ? [...letters.slice(0, 6), "…", ...letters.slice(-5)] : letters;
   text.textContent = said.join("");
-  if (far && said.length * LETTER > NAME_WIDTH) {
+  if (far && pen.measureText(text.textContent).width > NAME_WIDTH) {
     text.setAttribute("textLength", NAME_WIDTH);
     text.setAttribute("lengthAdjust", "spacingAndGlyphs");
   } else text.removeAttribute("textLength");
