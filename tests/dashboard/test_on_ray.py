@@ -93,7 +93,7 @@ def test_it_shows_what_runs_and_acts_on_it(world: World, facts: dict[str, Any], 
     row = get(facts, "/api/workflows/watched")
     assert (row["status"], row["origin"]) == ("RUNNING", "live")
     answer = httpx.post(f"{facts['url']}/api/workflows/watched/cancel", headers=HEADERS, json={"by": "eva"}, timeout=30)
-    assert answer.json()["status"] == "CANCELED", answer.text
+    assert answer.json().get("status") == "CANCELED", answer.text
     until(lambda: listener.statuses().get("watched") == "CANCELED", "it is told to be canceled")
     asked = [event for event in world.events(workflow_id="watched") if event.by == "eva"]
     assert asked and asked[0].request_id == answer.json()["request_id"]

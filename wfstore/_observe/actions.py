@@ -27,6 +27,8 @@ _MAY: Mapping[str, frozenset[str]] = {
     "rerun": frozenset({RUNNING, PENDING, RESUMABLE, FAILED, CANCELED, SUCCESSFUL}),
     "delete": frozenset({RESUMABLE, FAILED, CANCELED, SUCCESSFUL}),
 }
+#: An order waits longer for a manager that is busy than a look does.
+_PATIENCE_S = 15.0
 
 
 def myself() -> str:
@@ -46,7 +48,7 @@ class Actions:
 
     def manager(self) -> Manager:
         """Raises ManagerLostError with the reason and the way out."""
-        why = self._link.why_not()
+        why = self._link.why_not(_PATIENCE_S)
         manager = None if why else self._link.manager()
         if manager is None:
             raise errors.ManagerLostError(self._storage, why or self._link.why_not())
@@ -72,7 +74,7 @@ class Actions:
         who, request = by or myself(), request_id or uuid.uuid4().hex
         if action == "cancel":
             manager.cancel(workflow_id, who, request)
-            status = manager.ask("status", workflow_id)
+            status = manager.ask("status", workflow_id, timeout_s=_PATIENCE_S)
             if status != CANCELED:
                 raise errors.WorkflowError(workflow_id, _refusal("cancel", workflow_id, status))
         elif action == "delete":

@@ -58,19 +58,19 @@ class Link:
         self._up_until = time.monotonic() + _UP_S
         return answer
 
-    def alive(self) -> bool:
-        """Whether it answers now."""
+    def alive(self, patience_s: float = 2.0) -> bool:
+        """Whether it answers now, or within the time given to it."""
         if time.monotonic() < self._up_until:
             return True
         try:
-            self.ask("describe", timeout_s=2.0)
+            self.ask("describe", timeout_s=patience_s)
         except ManagerLostError:
             return False
         return True
 
-    def why_not(self) -> str:
+    def why_not(self, patience_s: float = 2.0) -> str:
         """One sentence; empty where it answers."""
-        if self.alive():
+        if self.alive(patience_s):
             return ""
         lease = read_lease(self._storage)
         if lease is not None and lease_alive(lease, now_us()):
