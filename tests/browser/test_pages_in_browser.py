@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser import stores
 from tests.browser.conftest import TOKEN
@@ -222,12 +223,12 @@ def test_ids_that_are_no_paths(open_page: Callable[..., Any], serve: Callable[[s
     for name in ids:
         go(page, url)
         page.locator("#workflows a.id", has_text=name).filter(has=page.get_by_text(name, exact=True)).click()
-        assert page.get_by_role("heading", level=1).inner_text() == name
+        expect(page.get_by_role("heading", level=1)).to_have_text(name)
         page.wait_for_selector("#live[data-state=on]")
         for task in ("a/b", ".."):
             page.locator("#task-table a.id").get_by_text(task, exact=True).click()
             page.wait_for_selector("body[data-page=task]")
-            assert page.get_by_role("heading", level=1).inner_text() == task
+            expect(page.get_by_role("heading", level=1)).to_have_text(task)
             page.go_back()
             page.wait_for_selector("body[data-page=workflow]")
     store.close()

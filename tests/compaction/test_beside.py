@@ -160,8 +160,8 @@ def test_two_compactors_and_a_writer(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_three_compactors_and_a_writer_for_longer(tmp_path: Path) -> None:
-    for seed in range(4):
-        compactors_beside(tmp_path / str(seed), seed, 250, 3)
+    for seed in range(2):
+        compactors_beside(tmp_path / str(seed), seed, 150, 3)
 
 
 def test_a_compaction_in_other_processes_says_what_one_in_this_process_says(tmp_path: Path) -> None:

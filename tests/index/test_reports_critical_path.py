@@ -57,7 +57,7 @@ def every_path(upstream: list[set[int]], end: int) -> Iterator[list[int]]:
             yield [*path, end]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(SEEDS)
 def test_it_is_the_longest_of_all_paths(seed: int) -> None:
     rng = random.Random(seed)
@@ -131,7 +131,7 @@ def agrees(seed: int, steps: int) -> None:
         assert found["task_id"].n_unique() == found.height
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(SEEDS)
 def test_it_follows_from_the_views_in_any_history(seed: int) -> None:
     agrees(seed, 60)

@@ -45,6 +45,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield made
 
 
+@pytest.mark.slow
 def test_answers_are_those_of_the_store_while_it_grows_and_is_compacted(tmp_path: Path) -> None:
     world = aged.fill(tmp_path)
     store = aged.write(world)

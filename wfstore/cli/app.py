@@ -86,6 +86,9 @@ def run(arguments: list[str]) -> int:
     except StoppedError as stop:
         complain(_line(stop))
         return INTERRUPTED
+    except KeyboardInterrupt:  # a second one for the same Ctrl-C, as watchfiles listens for it beside Python
+        complain("interrupted")
+        return INTERRUPTED
     except (WfstoreError, OSError, ValueError, RuntimeError) as error:
         complain(_line(error))
         return _flushed(REFUSED)
