@@ -7,6 +7,8 @@ import pytest
 from tests.index.worlds import dag, lease, spec
 from tests.observe.conftest import Stage
 from wfstore import WorkflowObservability, errors
+from wfstore._observe.actions import Actions
+from wfstore._observe.link import Link
 from wfstore.log import remove_lease, write_lease
 from wfstore.model import events as ev
 from wfstore.model.state import WorkflowState
@@ -43,6 +45,28 @@ def test_each_is_an_event_that_says_who_asked(stage: Stage, live: WorkflowObserv
     last = stage.world.simulation.log[-1]
     assert "@" in (last.by or "")
     assert last.request_id
+
+
+def test_an_order_asks_anew_after_a_look_that_was_not_answered() -> None:
+    class Busy:
+        def __init__(self) -> None:
+            self.asked = 0
+
+        def ask(self, method: str, *args: object, timeout_s: float = 5.0) -> str:
+            self.asked += 1
+            if self.asked == 1:
+                raise errors.ManagerLostError("store", "no answer in time")
+            return "CANCELED"
+
+        def cancel(self, *args: object) -> None:
+            pass
+
+    busy = Busy()
+    link = Link("store", lambda: busy, None)  # type: ignore[arg-type, return-value]
+    assert not link.alive()
+    assert not link.alive(), "for a moment nobody asks"
+    Actions("store", link).do("cancel", "w")
+    assert busy.asked == 3
 
 
 def test_what_cannot_be_done_is_said(stage: Stage, live: WorkflowObservability) -> None:

@@ -51,7 +51,7 @@ class Actions:
         why = self._link.why_not(_PATIENCE_S)
         manager = None if why else self._link.manager()
         if manager is None:
-            raise errors.ManagerLostError(self._storage, why or self._link.why_not())
+            raise errors.ManagerLostError(self._storage, why or "the manager does not answer at the moment; try again")
         return manager
 
     def do(

@@ -13,6 +13,7 @@ from wfstore.model.commands import Resume
 
 #: For so long a manager that did not answer counts as gone, and one that did as there.
 _DOWN_S, _UP_S = 1.0, 1.0
+_LOOK_S = 2.0
 
 
 class Manager(Protocol):
@@ -58,17 +59,19 @@ class Link:
         self._up_until = time.monotonic() + _UP_S
         return answer
 
-    def alive(self, patience_s: float = 2.0) -> bool:
+    def alive(self, patience_s: float = _LOOK_S) -> bool:
         """Whether it answers now, or within the time given to it."""
         if time.monotonic() < self._up_until:
             return True
+        if patience_s > _LOOK_S:  # an order asks anew, whatever a look met a moment ago
+            self._down_until = 0.0
         try:
             self.ask("describe", timeout_s=patience_s)
         except ManagerLostError:
             return False
         return True
 
-    def why_not(self, patience_s: float = 2.0) -> str:
+    def why_not(self, patience_s: float = _LOOK_S) -> str:
         """One sentence; empty where it answers."""
         if self.alive(patience_s):
             return ""
