@@ -157,7 +157,10 @@ class FakeObservability:
 
     def cancel(self, workflow_id: str, **facts: Any) -> None:
         self._act("cancel", workflow_id, **facts)
-        if self.rows[workflow_id]["status"] == "RUNNING":
+        status = self.rows[workflow_id]["status"]
+        if status in ("SUCCESSFUL", "FAILED"):
+            raise errors.WorkflowError(workflow_id, f"workflow {workflow_id} is {status}: there is nothing to cancel")
+        if status == "RUNNING":
             self.rows[workflow_id]["status"] = "CANCELED"
 
     def resume(self, workflow_id: str, **facts: Any) -> None:

@@ -248,16 +248,24 @@ class WorkflowObservability:
     # Every action is an event with `by` (who asked) and `request_id`; one that was carried out with the same
     # request_id is not carried out again. Without a live manager: ManagerLostError with the text of `why_not_live`.
 
+    def _do(self, action: Action, workflow_id: str, **order: Any) -> str | None:
+        try:
+            return self._actions.do(action, workflow_id, **order)
+        finally:
+            # Whoever asks now asks about what comes of it.
+            with self._lock:
+                self._snapshots.pop(workflow_id, None)
+
     def cancel(self, workflow_id: str, *, by: str | None = None, request_id: str | None = None) -> None:
         """Returns once it is CANCELED. Raises WorkflowNotFoundError, WorkflowError for one that has ended."""
-        self._actions.do("cancel", workflow_id, by=by, request_id=request_id)
+        self._do("cancel", workflow_id, by=by, request_id=request_id)
 
     def resume(
         self, workflow_id: str, *, code: Code = "stored", by: str | None = None, request_id: str | None = None
     ) -> None:
         """Returns once that is in the log. Raises WorkflowNotResumableError, WorkflowRunningError, ValueError for code
         that is not to be found."""
-        self._actions.do("resume", workflow_id, code=code, by=by, request_id=request_id)
+        self._do("resume", workflow_id, code=code, by=by, request_id=request_id)
 
     def resume_all(
         self,
@@ -274,13 +282,13 @@ class WorkflowObservability:
     def rerun(self, workflow_id: str, *, by: str | None = None, request_id: str | None = None) -> str:
         """Run its DAG and inputs again; returns the new id. Raises WorkflowNotFoundError, ValueError for a virtual
         actor."""
-        new_id = self._actions.do("rerun", workflow_id, by=by, request_id=request_id)
+        new_id = self._do("rerun", workflow_id, by=by, request_id=request_id)
         assert new_id is not None
         return new_id
 
     def delete(self, workflow_id: str, *, by: str | None = None, request_id: str | None = None) -> None:
         """Raises WorkflowNotFoundError, WorkflowStillActiveError."""
-        self._actions.do("delete", workflow_id, by=by, request_id=request_id)
+        self._do("delete", workflow_id, by=by, request_id=request_id)
 
     def bulk(
         self,

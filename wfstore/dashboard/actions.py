@@ -19,7 +19,6 @@ from wfstore.dashboard import paths  # noqa: F401 - makes {workflow_id:segment} 
 from wfstore.dashboard.api import in_thread
 from wfstore.dashboard.encoding import JsonResponse
 from wfstore.dashboard.openapi import BOOLEAN, INTEGER, STATUS, STRING, Schema, describe, object_of
-from wfstore.errors import WorkflowError
 from wfstore.model.define import check_metadata
 from wfstore.model.statuses import CANCELED
 
@@ -90,6 +89,9 @@ def _who(body: dict[str, Any]) -> dict[str, str]:
 # -- one workflow -----------------------------------------------------------------------------------------------------
 
 
+_AFTER: Final = {"cancel": CANCELED, "delete": "DELETED"}
+
+
 async def _ordered(request: Request, action: str) -> Response:
     body = await _body(request, ("by", "request_id", "code") if action == "resume" else ("by", "request_id"))
     who = _who(body)
@@ -100,9 +102,8 @@ async def _ordered(request: Request, action: str) -> Response:
     def carry_out() -> dict[str, Any]:
         made = getattr(observability, action)(workflow_id, **code, **who)
         named = made if action == "rerun" else workflow_id
-        status = "DELETED" if action == "delete" else observability.workflow(named)["status"]
-        if action == "cancel" and status != CANCELED:
-            raise WorkflowError(workflow_id, f"workflow {workflow_id} is {status}: there is nothing to cancel")
+        # What has ended for good is known; a look would only show it later.
+        status = _AFTER.get(action) or observability.workflow(named)["status"]
         rerun_of = {"rerun_of": workflow_id} if action == "rerun" else {}
         return {"workflow_id": named, "action": action, "status": status, "request_id": who["request_id"], **rerun_of}
 
