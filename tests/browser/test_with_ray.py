@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
 from tests.browser.conftest import TOKEN
 from tests.browser.work import grows, joins, needs, waits
-from tests.engine.world import World, ids, start_ray
+from tests.engine.world import World, ids, local_ray
 from wfstore import workflow
 from wfstore.engine import dashboard
 from wfstore.model import events as ev
@@ -29,18 +28,11 @@ OpenPage = Callable[..., Any]
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One manager that runs one workflow at a time, and its dashboard."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
-    start_ray()
-    made = World(tmp_path_factory.mktemp("world"), max_running_workflows=1)
-    yield made
-    dashboard.stop(made.namespace)
-    made.stop()
-    ray.shutdown()
-    if before is None:
-        del os.environ["PYTHONPATH"]
-    else:
-        os.environ["PYTHONPATH"] = before
+    with local_ray():
+        made = World(tmp_path_factory.mktemp("world"), max_running_workflows=1)
+        yield made
+        dashboard.stop(made.namespace)
+        made.stop()
 
 
 @pytest.fixture(scope="module")

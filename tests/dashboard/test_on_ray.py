@@ -12,11 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
-import ray
 
 from tests.dashboard.fakes import until
 from tests.dashboard.test_stream import Listener
-from tests.engine.world import World, start_ray
+from tests.engine.world import World, local_ray
 from wfstore import workflow
 from wfstore.engine import dashboard
 
@@ -27,18 +26,11 @@ HEADERS = {"Authorization": f"Bearer {TOKEN}", "X-Wfstore-Action": "1"}
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
-    start_ray()
-    made = World(tmp_path_factory.mktemp("world"))
-    yield made
-    dashboard.stop(made.namespace)
-    made.stop()
-    ray.shutdown()
-    if before is None:
-        del os.environ["PYTHONPATH"]
-    else:
-        os.environ["PYTHONPATH"] = before
+    with local_ray():
+        made = World(tmp_path_factory.mktemp("world"))
+        yield made
+        dashboard.stop(made.namespace)
+        made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
-from tests.engine.world import World, start_ray
+from tests.engine.world import World, local_ray
 
 ROOT = Path(__file__).parents[2]
 MakeWorld = Callable[..., World]
@@ -18,16 +16,8 @@ MakeWorld = Callable[..., World]
 
 @pytest.fixture(scope="package")
 def cluster() -> Iterator[None]:
-    """Workers and subprocesses find wfstore and the tests' own modules through PYTHONPATH."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(ROOT)
-    start_ray()
-    yield
-    ray.shutdown()
-    if before is None:
-        del os.environ["PYTHONPATH"]
-    else:
-        os.environ["PYTHONPATH"] = before
+    with local_ray():
+        yield
 
 
 @pytest.fixture(scope="module")
