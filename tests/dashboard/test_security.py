@@ -362,3 +362,24 @@ def test_what_failed_is_in_no_answer(client: TestClient, observability: FakeObse
     assert answer.json() == {"error": {"type": "TypeError", "message": "The server failed at this; its log says why."}}
     for name, value in HEADERS.items():
         assert answer.headers[name] == value
+
+
+# -- size of a request's head -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/api/counts", {"X-A": "a" * 70_000}),
+        ("/api/counts", {f"X-{number}": "a" * 60 for number in range(1_100)}),
+        ("/api/counts?a=" + "b" * 65_500, {}),
+        ("/" + "a" * 66_000, {}),
+    ],
+    ids=["one header", "many headers", "the query", "the path"],
+)
+def test_a_head_beyond_64_kib_is_refused_however_it_arrives(
+    client: TestClient, path: str, headers: dict[str, str]
+) -> None:
+    answer = client.get(path, headers=headers | BEARER)
+    assert answer.status_code == 431
+    assert "65,536" in answer.text

@@ -40,6 +40,7 @@ ACTION_HEADER: Final = "X-Wfstore-Action"
 MACHINE_PATHS: Final = ("/api/", "/event/")
 _EVENT_PATH = "/event/"
 _SAFE_METHODS = frozenset(("GET", "HEAD"))
+_MAX_HEAD_BYTES = 65_536
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?")
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
@@ -81,6 +82,7 @@ class Security:
         headers = Headers(scope=scope)
         sealed = _sealing(send)
         try:
+            _check_size(scope)
             self._check_host(headers)
             _check_fetch(scope["method"], headers)
             linked = self._by_link(scope, headers)
@@ -155,6 +157,14 @@ def _known_hosts(settings: Settings) -> frozenset[str]:
     if not settings.loopback:
         names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
     return frozenset(names)
+
+
+def _check_size(scope: Scope) -> None:
+    """The HTTP parser bounds a head only while it waits for the rest of it; one that came in one piece is whole."""
+    size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+    size += sum(len(name) + len(value) for name, value in scope["headers"])
+    if size > _MAX_HEAD_BYTES:
+        raise Refusal(431, f"The address and headers of a request may not exceed {_MAX_HEAD_BYTES:,} bytes.")
 
 
 def _check_fetch(method: str, headers: Headers) -> None:
