@@ -11,8 +11,8 @@
 -- column: tasks BIGINT: How many tasks had an attempt.
 -- column: attempts BIGINT: How many attempts they had.
 -- column: retries BIGINT: How many of them were not the first of their task in their run.
--- column: failed BIGINT: How many failed, those lost with their manager not counted.
--- column: lost BIGINT: How many were lost with their manager.
+-- column: failed BIGINT: How many failed, those lost with their owner or cluster not counted.
+-- column: lost BIGINT: How many were lost with their owner or cluster.
 -- column: canceled BIGINT: How many were canceled.
 -- column: repeated BIGINT: How many succeeded, and the task succeeded again in a later run.
 -- column: busy_s DOUBLE: Seconds that all ended attempts took, summed.

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.engine.test_executor_window import FakeRay, fake, order  # noqa: F401
+from tests.engine.test_executor_window import CRASHED, FakeLeases, fake, order  # noqa: F401
 from wfstore.engine.core import Core
 from wfstore.engine.executor import Ended, TaskExecutor
 
 
-def bare_core(ends: list[Ended]) -> Any:
+def bare_core(ends: list[Ended], leases: FakeLeases) -> Any:
     core: Any = Core.__new__(Core)
     core._on_ended = ends.extend
-    core._executor = TaskExecutor(ends.extend)
+    core._executor = TaskExecutor(ends.extend, leases)
+    core._executor.adopt({})
     core._listeners = SimpleNamespace(cancel=lambda key: None)
     core._lingering = {}
     core._changes = SimpleNamespace(note=lambda events: None)
@@ -29,7 +30,7 @@ def test_attempts_whose_packages_cannot_be_prepared_end() -> None:
 
     async def scene() -> None:
         ends: list[Ended] = []
-        core = bare_core(ends)
+        core = bare_core(ends, FakeLeases())
         keys = [("w", 1, f"t{n}", 1) for n in range(3)]
         core._orders = SimpleNamespace(prepare=prepare)
         core._preparing = {("uri",): list(keys)}
@@ -41,9 +42,9 @@ def test_attempts_whose_packages_cannot_be_prepared_end() -> None:
     asyncio.run(scene())
 
 
-def test_what_a_lingering_worker_is_given_can_be_canceled_at_once(fake: FakeRay) -> None:  # noqa: F811
+def test_what_a_lingering_worker_is_given_can_be_canceled_at_once(fake: FakeLeases) -> None:  # noqa: F811
     async def scene() -> None:
-        core = bare_core([])
+        core = bare_core([], fake)
         first, second, third = order(1), order(2), order(3)
         core._executor.submit(first)
         lingering = asyncio.ensure_future(core._linger(first.key))
@@ -60,14 +61,14 @@ def test_what_a_lingering_worker_is_given_can_be_canceled_at_once(fake: FakeRay)
     asyncio.run(scene())
 
 
-def test_a_lingering_worker_that_died_is_given_nothing(fake: FakeRay) -> None:  # noqa: F811
+def test_a_lingering_worker_that_died_is_given_nothing(fake: FakeLeases) -> None:  # noqa: F811
     async def scene() -> None:
-        core = bare_core([])
+        core = bare_core([], fake)
         first, second = order(1), order(2)
         core._executor.submit(first)
         lingering = asyncio.ensure_future(core._linger(first.key))
         await asyncio.sleep(0)
-        fake.leases[0].done.set_exception(RuntimeError("killed"))
+        fake.end(fake.leases[0], CRASHED)
         for _ in range(3):
             await asyncio.sleep(0)
         core._give(second)
@@ -79,7 +80,7 @@ def test_a_lingering_worker_that_died_is_given_nothing(fake: FakeRay) -> None:  
 
 def test_submissions_go_on_after_one_that_failed() -> None:
     async def scene() -> None:
-        core = bare_core([])
+        core = bare_core([], FakeLeases())
         core._to_submit = []
         core._log = SimpleNamespace(is_open=False)
         turns = iter([RuntimeError("broken"), True, False])

@@ -33,6 +33,13 @@ def kill_manager(world: World) -> int:
     return pid
 
 
+def kill_owner(world: World) -> int:
+    """kill -9 of what owns the running attempts, and so of these; returns the pid that was."""
+    pid: int = world.owner()["pid"]
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
 def nothing_ran_twice(world: World, workflow_id: str, log: Path) -> None:
     """What has succeeded was never submitted again, and nothing ran but what the log says was submitted."""
     succeeded: set[str] = set()
@@ -184,10 +191,11 @@ def test_an_attempt_lost_with_the_manager_does_not_count(own_world: World) -> No
     ref = workflow.run_async(after.options(max_retries=0).bind(str(log), "t", 1.0, 5), workflow_id="w")
     for n in range(2):
         eventually(lambda n=n: executions(log)["t-begins"] > n, "it runs", 30)
+        kill_owner(own_world)
         kill_manager(own_world)
     assert ray.get(ref, timeout=60) == 5
     assert [kind for _, kind, _ in own_world.errors("w")] == ["lost", "lost"]
-    assert executions(log)["t-ends"] == 1, "the lost attempts died with the manager"
+    assert executions(log)["t-ends"] == 1, "the lost attempts died with their owner"
 
 
 def test_kill_9_of_a_worker(own_world: World) -> None:

@@ -6,20 +6,18 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import ray
-from ray.exceptions import WorkerCrashedError
 
 from wfstore.engine import executor as module
-from wfstore.engine.assignment import Assignment, dump_outcome
-from wfstore.engine.executor import LEAST_WINDOW, AttemptKey, Ended, Order, TaskExecutor
+from wfstore.engine.assignment import Assignment, AttemptKey, LeaseId
+from wfstore.engine.executor import LEAST_WINDOW, Ended, Order, TaskExecutor
+from wfstore.engine.leases import LeaseEnd
 from wfstore.model.commands import Outcome, Place
 
 MANAGER = ("M", "space", "node", 1)
+CRASHED = Outcome(False, 2, kind="system", error_type="WorkerCrashedError")
 GOOD = Outcome(True, 2, Place(1, "node", 1, "task"))
 
 
@@ -31,59 +29,64 @@ def order(number: int, name: str = "f", **more: Any) -> Order:
 
 
 class Lease:
-    """What Ray would hand back: an outcome to come."""
+    """A Ray task that began with the attempt `key`."""
 
-    def __init__(self, assignment: bytes) -> None:
-        self.key = Assignment.loads(assignment).key
-        self.done: Future[bytes] = Future()
-        self.canceled = False
-
-    def future(self) -> Future[bytes]:
-        return self.done
+    def __init__(self, number: LeaseId, key: AttemptKey) -> None:
+        self.number, self.key = number, key
+        self.over = self.canceled = False
 
 
-class FakeRay:
-    """Takes tasks, runs none of them."""
+class FakeLeases:
+    """Takes leases, runs none of them."""
 
     def __init__(self) -> None:
         self.leases: list[Lease] = []
-        self.refuses: Callable[[dict[str, Any]], bool] = lambda options: False
-        self.options_made = 0
+        self.told: Callable[[list[LeaseEnd]], None] | None = None
 
-    def options(self, **options: Any) -> Any:
-        self.options_made += 1
+    def follow(self, on_ended: Callable[[list[LeaseEnd]], None]) -> None:
+        self.told = on_ended
 
-        def remote(assignment: bytes, *inputs: Any) -> tuple[Lease, str]:
-            if self.refuses(options):
-                raise ValueError("Ray does not want this")
-            self.leases.append(Lease(assignment))
-            return self.leases[-1], "value"
+    def adopt(self, lease: LeaseId) -> None:
+        self.leases.append(Lease(lease, ("", 0, "", 0)))
 
-        return SimpleNamespace(remote=remote)
+    def begin(self, key: AttemptKey, assignment: bytes, options: dict[str, Any], inputs: tuple[Any, ...]) -> LeaseId:
+        assert Assignment.loads(assignment).key == key
+        self.leases.append(Lease((1, len(self.leases)), key))
+        return self.leases[-1].number
 
-    @staticmethod
-    def cancel(lease: Lease, force: bool) -> None:
-        lease.canceled = True
+    def cancel(self, lease: LeaseId) -> None:
+        (found,) = [one for one in self.leases if one.number == lease]
+        found.canceled = True
+
+    def end(self, lease: Lease, outcome: Outcome | None, key: AttemptKey | None = None) -> None:
+        """It has ended; nothing is heard of a canceled one."""
+        lease.over = True
+        if not lease.canceled:
+            asyncio.get_running_loop().call_soon(self._tell, LeaseEnd(lease.number, key, outcome))
+
+    def _tell(self, end: LeaseEnd) -> None:
+        assert self.told is not None
+        (lease,) = [one for one in self.leases if one.number == end.lease]
+        if not lease.canceled:
+            self.told([end])
 
     @property
     def going(self) -> list[Lease]:
-        return [lease for lease in self.leases if not lease.done.done()]
+        return [lease for lease in self.leases if not lease.over and not lease.canceled]
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
-    made = FakeRay()
-    monkeypatch.setattr(module, "_run_attempt", made)
-    monkeypatch.setattr(ray, "cancel", made.cancel)
-    return made
+def fake() -> FakeLeases:
+    return FakeLeases()
 
 
 class Run:
     """An executor on a loop, and what it reported."""
 
-    def __init__(self) -> None:
+    def __init__(self, fake: FakeLeases) -> None:
         self.ends: list[Ended] = []
-        self.executor = TaskExecutor(self.ends.extend)
+        self.executor = TaskExecutor(self.ends.extend, fake)
+        self.executor.adopt({})
 
     @property
     def ended(self) -> list[AttemptKey]:
@@ -91,6 +94,7 @@ class Run:
 
     def at_rest(self) -> None:
         assert not self.executor._running
+        assert not self.executor._by_id
         assert not self.executor._held_keys
         assert not any(self.executor._in_ray.values())
         assert not self.executor._held
@@ -102,9 +106,9 @@ async def settle(seconds: float = 0.0) -> None:
         await asyncio.sleep(0)
 
 
-def test_a_window_of_each_kind_is_in_ray_and_the_rest_follows(fake: FakeRay) -> None:
+def test_a_window_of_each_kind_is_in_ray_and_the_rest_follows(fake: FakeLeases) -> None:
     async def scene() -> None:
-        run = Run()
+        run = Run(fake)
         for number in range(50):
             run.executor.submit(order(number))
         run.executor.submit(order(0, "g"))
@@ -112,7 +116,7 @@ def test_a_window_of_each_kind_is_in_ray_and_the_rest_follows(fake: FakeRay) -> 
         assert Counter(lease.key[2].split("_")[0] for lease in fake.leases) == {"f": LEAST_WINDOW, "g": 1, "f2": 1}
         while fake.going:
             for lease in fake.going:
-                lease.done.set_result(dump_outcome(GOOD))
+                fake.end(lease, GOOD)
             await settle()
         assert len(run.ended) == len(set(run.ended)) == 52
         run.at_rest()
@@ -120,9 +124,9 @@ def test_a_window_of_each_kind_is_in_ray_and_the_rest_follows(fake: FakeRay) -> 
     asyncio.run(scene())
 
 
-def test_200_with_options_beside_200_without(fake: FakeRay) -> None:
+def test_200_with_options_beside_200_without(fake: FakeLeases) -> None:
     async def scene() -> None:
-        run = Run()
+        run = Run(fake)
         for number in range(200):
             run.executor.submit(order(number, "big", options={"num_cpus": 2}))
             run.executor.submit(order(number, "small"))
@@ -130,7 +134,7 @@ def test_200_with_options_beside_200_without(fake: FakeRay) -> None:
         big = next(lease for lease in fake.leases if lease.key[2].startswith("big"))
         assert run.executor.take(big.key) is None
         while fake.going:
-            fake.going[0].done.set_result(dump_outcome(GOOD))
+            fake.end(fake.going[0], GOOD)
             await settle()
         assert len(set(run.ended)) == 400
         run.at_rest()
@@ -138,22 +142,22 @@ def test_200_with_options_beside_200_without(fake: FakeRay) -> None:
     asyncio.run(scene())
 
 
-def test_a_window_that_grows_lets_the_held_ones_in(fake: FakeRay) -> None:
+def test_a_window_that_grows_lets_the_held_ones_in(fake: FakeLeases) -> None:
     """The manager learns of the cluster's CPUs after its first submissions, and clusters grow."""
 
     async def scene() -> None:
-        run = Run()
+        run = Run(fake)
         for number in range(300):
             run.executor.submit(order(number))
         assert len(fake.going) == LEAST_WINDOW
         run.executor.window = 256
         for lease in fake.going[:2]:
-            lease.done.set_result(dump_outcome(GOOD))
+            fake.end(lease, GOOD)
         await settle()
         assert len(fake.going) == 256
         run.executor.window = LEAST_WINDOW
         while fake.going:
-            fake.going[0].done.set_result(dump_outcome(GOOD))
+            fake.end(fake.going[0], GOOD)
             await settle()
         assert len(set(run.ended)) == 300
         run.at_rest()
@@ -161,12 +165,12 @@ def test_a_window_that_grows_lets_the_held_ones_in(fake: FakeRay) -> None:
     asyncio.run(scene())
 
 
-def test_attempts_that_wait_for_held_ones_of_their_kind(fake: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attempts_that_wait_for_held_ones_of_their_kind(fake: FakeLeases, monkeypatch: pytest.MonkeyPatch) -> None:
     """A task may run a workflow of tasks of its own kind and wait: a full window of such would wait for ever."""
     monkeypatch.setattr(module, "STALLED_S", 0.02)
 
     async def scene() -> None:
-        run = Run()
+        run = Run(fake)
         for number in range(3 * LEAST_WINDOW):
             run.executor.submit(order(number))
         last = ("w", 1, f"f_{3 * LEAST_WINDOW - 1}", 1)
@@ -174,7 +178,7 @@ def test_attempts_that_wait_for_held_ones_of_their_kind(fake: FakeRay, monkeypat
             while last not in [lease.key for lease in fake.leases]:
                 await asyncio.sleep(0.01)
         for lease in fake.going:
-            lease.done.set_result(dump_outcome(GOOD))
+            fake.end(lease, GOOD)
         await settle(0.05)
         assert len(set(run.ended)) == 3 * LEAST_WINDOW
         run.at_rest()
@@ -182,11 +186,11 @@ def test_attempts_that_wait_for_held_ones_of_their_kind(fake: FakeRay, monkeypat
     asyncio.run(scene())
 
 
-def test_while_attempts_end_the_window_stays(fake: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_attempts_end_the_window_stays(fake: FakeLeases, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STALLED_S", 0.05)
 
     async def scene() -> None:
-        run = Run()
+        run = Run(fake)
         for number in range(100):
             run.executor.submit(order(number))
         key: AttemptKey = fake.leases[0].key
@@ -201,9 +205,9 @@ def test_while_attempts_end_the_window_stays(fake: FakeRay, monkeypatch: pytest.
     asyncio.run(scene())
 
 
-def test_a_worker_that_dies_with_a_handed_over_attempt_loses_that_one(fake: FakeRay) -> None:
+def test_a_worker_that_dies_with_a_handed_over_attempt_loses_that_one(fake: FakeLeases) -> None:
     async def scene() -> None:
-        run = Run()
+        run = Run(fake)
         for number in range(20):
             run.executor.submit(order(number))
         lease = fake.leases[0]
@@ -212,7 +216,7 @@ def test_a_worker_that_dies_with_a_handed_over_attempt_loses_that_one(fake: Fake
         run.executor.hand_over(lease.key, held)
         assert not run.executor.runs(lease.key)
         assert run.executor.runs(held.key)
-        lease.done.set_exception(WorkerCrashedError())
+        fake.end(lease, CRASHED)
         await settle()
         assert [(end.key, end.outcome.kind) for end in run.ends] == [(held.key, "system")]
         assert not run.executor.runs(held.key)
@@ -220,12 +224,12 @@ def test_a_worker_that_dies_with_a_handed_over_attempt_loses_that_one(fake: Fake
     asyncio.run(scene())
 
 
-def test_a_worker_that_dies_after_it_reported_loses_nothing(fake: FakeRay) -> None:
+def test_a_worker_that_dies_after_it_reported_loses_nothing(fake: FakeLeases) -> None:
     async def scene() -> None:
-        run = Run()
+        run = Run(fake)
         run.executor.submit(order(1))
         run.executor.hand_over(fake.leases[0].key, None)
-        fake.leases[0].done.set_exception(WorkerCrashedError())
+        fake.end(fake.leases[0], CRASHED)
         await settle()
         assert run.ends == []
         run.at_rest()
@@ -233,9 +237,9 @@ def test_a_worker_that_dies_after_it_reported_loses_nothing(fake: FakeRay) -> No
     asyncio.run(scene())
 
 
-def test_canceled_ones_are_not_handed_over(fake: FakeRay) -> None:
+def test_canceled_ones_are_not_handed_over(fake: FakeLeases) -> None:
     async def scene() -> None:
-        run = Run()
+        run = Run(fake)
         orders = [order(number) for number in range(40)]
         for one in orders:
             run.executor.submit(one)
@@ -246,8 +250,7 @@ def test_canceled_ones_are_not_handed_over(fake: FakeRay) -> None:
         for one in orders[:LEAST_WINDOW]:
             run.executor.cancel(one.key)
         assert all(lease.canceled for lease in fake.leases)
-        for lease in fake.going:
-            lease.done.set_exception(WorkerCrashedError())
+        assert not fake.going
         await settle()
         assert run.ends == []
         assert len(fake.leases) == LEAST_WINDOW
@@ -256,9 +259,9 @@ def test_canceled_ones_are_not_handed_over(fake: FakeRay) -> None:
     asyncio.run(scene())
 
 
-def test_the_cancel_of_a_handed_over_attempt_ends_its_lease(fake: FakeRay) -> None:
+def test_the_cancel_of_a_handed_over_attempt_ends_its_lease(fake: FakeLeases) -> None:
     async def scene() -> None:
-        run = Run()
+        run = Run(fake)
         for number in range(LEAST_WINDOW + 1):
             run.executor.submit(order(number))
         lease = fake.leases[3]
@@ -274,49 +277,31 @@ def test_the_cancel_of_a_handed_over_attempt_ends_its_lease(fake: FakeRay) -> No
     asyncio.run(scene())
 
 
-def test_what_ray_refuses_ends_and_lets_the_next_in(fake: FakeRay) -> None:
+def test_an_adopted_lease_ends_as_any_other(fake: FakeLeases) -> None:
     async def scene() -> None:
-        fake.refuses = lambda options: options["name"] == "f"
-        run = Run()
-        for number in range(100):
-            run.executor.submit(order(number))
-        await settle(0.05)
-        assert len(set(run.ended)) == 100
-        assert {end.outcome.error_type for end in run.ends} == {"ValueError"}
-        run.at_rest()
-
-    asyncio.run(scene())
-
-
-def test_nothing_is_kept_for_names_that_are_gone(fake: FakeRay) -> None:
-    """Every task may have a name of its own."""
-
-    async def scene() -> None:
-        run = Run()
-        for number in range(5000):
-            run.executor.submit(order(0, f"name{number}"))
-        for lease in fake.going:
-            lease.done.set_result(dump_outcome(GOOD))
+        ends: list[Ended] = []
+        executor = TaskExecutor(ends.extend, fake)
+        keys: list[AttemptKey] = [("w", 1, f"t{number}", 1) for number in range(3)]
+        executor.adopt({key: (1, number) for number, key in enumerate(keys)})
+        assert all(executor.runs(key) for key in keys)
+        executor.cancel(keys[0])
+        assert fake.leases[0].canceled
+        fake.end(fake.leases[1], GOOD, keys[1])
+        fake.end(fake.leases[2], GOOD, ("w", 1, "another", 1))
         await settle()
-        assert len(run.ended) == 5000
-        assert not run.executor._in_ray
-        assert not run.executor._moved
-        assert len(run.executor._tasks) <= 1000
-        made = fake.options_made
-        for number in range(10):
-            run.executor.submit(order(number, "again"))
-        assert fake.options_made == made + 1
+        told = [(end.key, end.outcome.kind) for end in ends]
+        assert told == [(keys[1], None), (keys[2], "lost")], "a lease tells which attempt it ran"
 
     asyncio.run(scene())
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_random_lives(fake: FakeRay, seed: int) -> None:
+def test_random_lives(fake: FakeLeases, seed: int) -> None:
     """Every attempt is reported once, by a worker or by its lease, or was canceled; none runs after its cancel."""
     chance = random.Random(seed)
 
     async def scene() -> None:
-        run = Run()
+        run = Run(fake)
         at: dict[int, AttemptKey] = {}  # what the worker of a lease runs now
         reported: Counter[AttemptKey] = Counter()
         canceled: set[AttemptKey] = set()
@@ -355,25 +340,22 @@ def test_random_lives(fake: FakeRay, seed: int) -> None:
                     held = run.executor.take(key)
                     run.executor.hand_over(key, held)
                     if held is None:
-                        lease.done.set_result(b"")
+                        fake.end(lease, None)
                     else:
                         assert held.key not in canceled
                         began[held.key] += 1
                         at[id(lease)] = held.key
                 elif dice < 0.9:
-                    lease.done.set_exception(WorkerCrashedError())
+                    fake.end(lease, CRASHED)
                 else:
-                    lease.done.set_result(dump_outcome(GOOD))
-            for lease in fake.leases:
-                if lease.canceled and not lease.done.done() and chance.random() < 0.5:
-                    lease.done.set_exception(WorkerCrashedError())
+                    fake.end(lease, GOOD)
             if chance.random() < 0.7:
                 await settle()
         async with asyncio.timeout(5):
             while fake.going:
                 look()
                 for lease in fake.going:
-                    lease.done.set_result(dump_outcome(GOOD))
+                    fake.end(lease, GOOD)
                 await settle()
         ended = Counter(run.ended) + reported
         assert all(count == 1 for count in ended.values())

@@ -86,12 +86,13 @@ def test_the_last_word_of_what_fails_or_is_canceled_is_kept(world: World) -> Non
 
 
 def test_a_manager_that_is_killed_has_told_the_log(own_world: World) -> None:
-    from tests.engine.test_crash import kill_manager
+    from tests.engine.test_crash import kill_manager, kill_owner
 
     name = ids()
     flag = own_world.file("killed")
     workflow.run_async(until.bind(str(flag), 0.4), workflow_id=name)
     eventually(lambda: own_world.events(ev.ATTEMPT_PROGRESSED, name), "the log hears of it")
+    kill_owner(own_world)
     kill_manager(own_world)
     eventually(lambda: own_world.events(ev.WORKFLOW_INTERRUPTED, name), "the next manager says so", timeout_s=60)
     first = observed(own_world).attempts(name)[0]

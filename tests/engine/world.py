@@ -18,6 +18,7 @@ import ray
 import wfstore
 from wfstore import workflow
 from wfstore.engine import client, host
+from wfstore.engine.leases import owner_name
 from wfstore.log import open_reader, verify
 from wfstore.model import events as ev
 from wfstore.model.apply import replay
@@ -52,6 +53,12 @@ class World:
 
     def describe(self) -> dict[str, Any]:
         facts: dict[str, Any] = self.call("describe")
+        return facts
+
+    def owner(self) -> dict[str, Any]:
+        """What the owner of this manager's attempts says about itself."""
+        actor = ray.get_actor(*owner_name((host.NAME, self.namespace)))
+        facts: dict[str, Any] = ray.get(actor.describe.remote())
         return facts
 
     def file(self, name: str) -> Path:

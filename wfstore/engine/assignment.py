@@ -12,6 +12,11 @@ from typing import Any, NamedTuple
 from wfstore.model.commands import Outcome
 from wfstore.model.dag import FUNCTION
 
+#: Workflow, run, task, attempt.
+AttemptKey = tuple[str, int, str, int]
+#: One Ray task in which attempts run, one after the other: epoch of the manager that began it, and a number.
+LeaseId = tuple[int, int]
+
 #: How an upstream value reaches the worker.
 INLINE, FILE, REF, LATER = 0, 1, 2, 3
 
@@ -58,7 +63,7 @@ class Assignment(NamedTuple):
     variables: dict[str, str | None] | None = None
 
     @property
-    def key(self) -> tuple[str, int, str, int]:
+    def key(self) -> AttemptKey:
         return (self.workflow_id, self.run, self.task_id, self.attempt)
 
     def dumps(self) -> bytes:

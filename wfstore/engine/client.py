@@ -147,7 +147,7 @@ class Client:
         """The command that submits a DAG; its payloads are kept already. Raises TypeError and ValueError for a wrong
         DAG, id or metadata, before anything is written."""
         check_workflow_id(workflow_id)
-        check_metadata(metadata)
+        metadata = check_metadata(metadata)
         spec = build(dag, args, dict(kwargs), self.put, self.put_function)
         who = self._who()
         return Submit(workflow_id, spec, metadata, who, uuid.uuid4().hex, timeout_s=timeout_s, actor=actor)

@@ -16,6 +16,7 @@ from typing import Any
 import ray
 
 from wfstore import errors
+from wfstore.engine.incarnation import is_replaced
 from wfstore.engine.recovery import Recovered
 from wfstore.engine.worker import failed
 from wfstore.log import GroupCommit, now_us
@@ -26,6 +27,8 @@ from wfstore.model.events import Event
 from wfstore.schema.rows import Rows, join, pack
 
 Waiting = dict[str, list[asyncio.Future[None]]]
+#: Between the end of the log and that of the process: callers are told why.
+_LAST_WORDS_S = 1.0
 
 
 class Commits(ABC):
@@ -48,8 +51,12 @@ class Commits(ABC):
 
     async def _commit(self, command: Command) -> list[Event]:
         """Decide a command and make what follows durable; then act on it. Returns what followed, before the acts."""
-        async with self._memory.present(self._state, command.workflow_id):
-            events, commit = self._stage([command])
+        try:
+            async with self._memory.present(self._state, command.workflow_id):
+                events, commit = self._stage([command])
+        except errors.WfstoreError:
+            await self._durable()  # a refusal, too, is for what is so, and will be so after a crash
+            raise
         if commit is None:
             await self._durable()
             return events
@@ -81,7 +88,14 @@ class Commits(ABC):
         if not events:
             return events, None
         self._last_commit = self._commits.append_rows(join(packed))
+        # Before anybody who waits for it hears how it went.
+        self._last_commit.add_done_callback(self._look_at)
         return events, self._last_commit
+
+    def _look_at(self, commit: asyncio.Future[int]) -> None:
+        error = None if commit.cancelled() else commit.exception()
+        if isinstance(error, errors.StorageError):
+            self._halt(error)
 
     def _decide(self, command: Command, now: int) -> tuple[list[Event], Rows]:
         """What follows from a command, checked to fit the log before the state knows it.
@@ -112,19 +126,24 @@ class Commits(ABC):
             await asyncio.shield(self._last_commit)
 
     def _halt(self, error: errors.StorageError) -> None:
-        """The state is ahead of a log that takes no more: say so to every caller, then leave. Ray starts a new one."""
+        """The state is ahead of a log that takes no more: say so to every caller, then leave. Ray starts a new one.
+
+        Ray may have done so already, where it took this one for dead. Then nobody is told: callers find the successor,
+        and a kill of "this actor" would meet that one.
+        """
         if self._halted is not None:
             return
+        fenced = isinstance(error, errors.FencedError)
+        if fenced and is_replaced():
+            os._exit(1)
         self._halted = error
         for waiting in (self._waiting, self._waiting_for_tasks):
             for workflow_id in list(waiting):
                 self._wake(waiting, workflow_id)
-        fenced = isinstance(error, errors.FencedError)
-        asyncio.get_running_loop().call_later(1.0, self._leave, fenced)
+        asyncio.get_running_loop().call_later(_LAST_WORDS_S, self._leave, fenced)
 
-    @staticmethod
-    def _leave(for_good: bool) -> None:
-        if for_good:
+    def _leave(self, for_good: bool) -> None:
+        if for_good and not is_replaced():
             ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
         os._exit(1)
 

@@ -13,12 +13,14 @@ from typing import Any
 from wfstore import errors
 from wfstore.engine import tails
 from wfstore.engine.alarms import EXPIRE, FIRE, TIMEOUT, Alarm, Alarms
-from wfstore.engine.assignment import INLINE, load_outcome
+from wfstore.engine.assignment import INLINE, AttemptKey, load_outcome
+from wfstore.engine.carrying import alarms_of
 from wfstore.engine.changes import Changes
 from wfstore.engine.commits import Commits
 from wfstore.engine.deliveries import Deliveries
 from wfstore.engine.driverlog import LogBuffers
-from wfstore.engine.executor import AttemptKey, Ended, Order, TaskExecutor
+from wfstore.engine.executor import Ended, Order, TaskExecutor
+from wfstore.engine.leases import OwnedLeases
 from wfstore.engine.listeners.host import Ask
 from wfstore.engine.listeners.pool import ListenerPool
 from wfstore.engine.orders import Orders, Values, same_kind
@@ -30,7 +32,7 @@ from wfstore.model.dag import ACTOR, EVENT, EVENT_CHECKPOINTED, FUNCTION, TIMER
 from wfstore.model.events import Event
 from wfstore.model.outcomes import SYSTEM_KINDS
 from wfstore.model.state import TaskState, WorkflowState
-from wfstore.model.statuses import RUNNING, WORKFLOW_ACTIVE
+from wfstore.model.statuses import WORKFLOW_ACTIVE
 
 _SUBMIT_BURST = 32
 #: How long the worker of a virtual actor's call is kept for the next one.
@@ -42,16 +44,6 @@ _ENDS = frozenset(
         ev.WORKFLOW_INTERRUPTED,
         ev.WORKFLOW_CANCELED,
         ev.WORKFLOW_DELETED,
-    }
-)
-_LOGGED = frozenset(
-    {
-        ev.ATTEMPT_STARTED,
-        ev.ATTEMPT_SUCCEEDED,
-        ev.ATTEMPT_FAILED,
-        ev.ATTEMPT_RETRY_SCHEDULED,
-        ev.TASK_ERROR_CAUGHT,
-        ev.TASK_CANCELED,
     }
 )
 _SETS_ALARM = frozenset({ev.TIMER_STARTED, ev.ATTEMPT_RETRY_SCHEDULED, ev.ATTEMPT_STARTED, ev.WORKFLOW_STARTED})
@@ -72,7 +64,8 @@ class Core(Commits):
         self._values = Values()
         self._orders = Orders(storage, recovered.store_id, manager, self._values)
         self._orders.runtime_env = runtime_env
-        self._executor = TaskExecutor(self._on_ended)
+        leases = OwnedLeases(manager[:2], recovered.store_id, manager[3], self._durable)
+        self._executor = TaskExecutor(self._on_ended, leases)
         self._listeners = ListenerPool(
             self._on_ended, on_asked=self._on_asked, on_reported=lambda reports: self._deliveries.reported(reports)
         )
@@ -86,6 +79,11 @@ class Core(Commits):
         self._lingering: dict[str, tuple[AttemptKey, asyncio.Future[Order | None]]] = {}
         self._to_submit: deque[AttemptKey] = deque()
         self._pump: asyncio.Task[None] | None = None
+        for workflow_id in recovered.carried:
+            workflow = self._state.workflows[workflow_id]
+            for due_at, alarm in alarms_of(workflow):
+                self._alarms.set(due_at, alarm, workflow)
+        self._executor.adopt(recovered.alive)
         asyncio.get_running_loop().call_soon(self._act, recovered.resumed)
 
     async def exchange(self, key: AttemptKey, outcome: bytes) -> bytes | None:
@@ -218,7 +216,7 @@ class Core(Commits):
         ended: set[str] = set()
         self._changes.note(events)
         if self._log.is_open:
-            self._tell_drivers(events)
+            self._log.tell(events, self._state.workflows)
         for event in events:
             kind = event.type
             if kind == ev.ATTEMPT_SUBMITTED or kind == ev.WAIT_DECIDED:
@@ -249,16 +247,6 @@ class Core(Commits):
         if submitter:
             self._log.open(submitter)
 
-    def _tell_drivers(self, events: list[Event]) -> None:
-        """Lines for those who submitted the workflows, and want to see how they go."""
-        for event in events:
-            status = RUNNING if event.type == ev.ATTEMPT_STARTED else event.task_status
-            if event.type not in _LOGGED or status is None:
-                continue
-            workflow = self._state.workflows.get(event.workflow_id or "")
-            if workflow is not None:
-                self._log.add(workflow.driver.get("log"), workflow.workflow_id, event.task_id or "", status)
-
     def _withdraw(self, key: AttemptKey) -> None:
         self._executor.cancel(key)
         self._listeners.cancel(key)
@@ -278,7 +266,7 @@ class Core(Commits):
             due_at = event.attribute("due_at")
             alarm = Alarm(FIRE, workflow_id, run, task_id, attempt)
         if due_at is not None:
-            self._alarms.set(due_at, alarm)
+            self._alarms.set(due_at, alarm, self._state.workflows.get(workflow_id))
 
     def _on_due(self, alarms: list[Alarm]) -> None:
         if self._halted is not None:

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import wait
 from itertools import islice
 from typing import Any
@@ -26,6 +26,10 @@ import ray
 import ray._private.worker as ray_worker
 
 from wfstore.engine.channel import Channel
+from wfstore.model import events as ev
+from wfstore.model.events import Event
+from wfstore.model.state import WorkflowState
+from wfstore.model.statuses import RUNNING
 
 #: (workflow id, task id, status)
 Line = tuple[str, str, str]
@@ -43,6 +47,17 @@ _GRACE_S = 2.0
 _AGAIN_AFTER_S = 0.2
 _SWEEP_EVERY_S = 10.0
 _OFF = frozenset({"0", "false", "no", "off"})
+
+_LOGGED = frozenset(
+    {
+        ev.ATTEMPT_STARTED,
+        ev.ATTEMPT_SUCCEEDED,
+        ev.ATTEMPT_FAILED,
+        ev.ATTEMPT_RETRY_SCHEDULED,
+        ev.TASK_ERROR_CAUGHT,
+        ev.TASK_CANCELED,
+    }
+)
 
 LOGGER = logging.getLogger("wfstore.workflow")
 
@@ -109,6 +124,16 @@ class LogBuffers:
         buffer.next += 1
         if buffer.waiting:
             _wake(buffer.waiting)
+
+    def tell(self, events: Iterable[Event], workflows: Mapping[str, WorkflowState]) -> None:
+        """Lines for those who submitted the workflows, and want to see how they go."""
+        for event in events:
+            status = RUNNING if event.type == ev.ATTEMPT_STARTED else event.task_status
+            if event.type not in _LOGGED or status is None:
+                continue
+            workflow = workflows.get(event.workflow_id or "")
+            if workflow is not None:
+                self.add(workflow.driver.get("log"), workflow.workflow_id, event.task_id or "", status)
 
     def lines(self, job_id: str, since: int) -> Answer:
         """What is there now. `since`: 0 at first, then the cursor of the last answer."""

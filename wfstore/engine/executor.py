@@ -1,36 +1,25 @@
-"""Who owns a running attempt. One small interface, so that the answer can change: see docs/decisions/0004.
-
-Here the manager owns plain Ray tasks: Ray does the resource accounting, and an attempt dies with its manager.
+"""Which attempt runs where: as Ray tasks in a detached owner (`engine.leases`), on workers that go on with the next of
+their kind. See docs/decisions/0004 and 0012.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-import ray
-from ray.exceptions import OutOfMemoryError, RayTaskError
-
-from wfstore.engine.assignment import Assignment, load_outcome
-from wfstore.engine.worker import attempt, failed
+from wfstore.engine.assignment import Assignment, AttemptKey, LeaseId
+from wfstore.engine.leases import LeaseEnd
+from wfstore.engine.worker import failed
 from wfstore.model.commands import Outcome
-
-# By reference: Ray pickles a decorated function by value, with all that its module holds.
-_run_attempt = ray.remote(num_returns=2, max_retries=0)(attempt)
 
 #: Ray tasks of one kind at a time, on a small cluster; four for each CPU on a large one.
 LEAST_WINDOW = 16
 WINDOW_PER_CPU = 4
 #: When none of a kind has ended for so long, more of them go to Ray.
 STALLED_S = 1.0
-_MOST_NAMES = 512
-
-AttemptKey = tuple[str, int, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +46,22 @@ class Order:
         return self.name if plain else None
 
 
+class Leases(Protocol):
+    """Where leases run; `follow(on_ended)` hears of each one's end once, unless it was canceled."""
+
+    def follow(self, on_ended: Callable[[list[LeaseEnd]], None]) -> None: ...
+
+    def adopt(self, lease: LeaseId) -> None: ...
+
+    def begin(
+        self, key: AttemptKey, assignment: bytes, options: dict[str, Any], inputs: tuple[Any, ...]
+    ) -> LeaseId: ...
+
+    def cancel(self, lease: LeaseId) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Executor(Protocol):
     """Runs attempts and reports each one's end once, unless it was canceled."""
 
@@ -80,7 +85,7 @@ class Ended(NamedTuple):
 
 
 class TaskExecutor:
-    """Attempts as Ray tasks owned by the manager's process.
+    """Attempts as Ray tasks.
 
     Of each kind at most `window` are Ray tasks at a time; the others are held here, for workers that have just ended
     one of that kind (`take`), which costs a fraction of a Ray task. Ray sees enough of them waiting to keep every
@@ -90,19 +95,29 @@ class TaskExecutor:
     `on_ended(ends)` is called on the loop with whatever ended since the last call: one call for many ends.
     """
 
-    def __init__(self, on_ended: Callable[[list[Ended]], None]) -> None:
+    def __init__(self, on_ended: Callable[[list[Ended]], None], leases: Leases) -> None:
         self._on_ended = on_ended
+        self._leases = leases
         self._loop = asyncio.get_running_loop()
         self._running: dict[AttemptKey, _Lease] = {}
-        self._ended: deque[tuple[_Lease, Any]] = deque()
-        self._wake_up = threading.Lock()
-        self._tasks: dict[str, Any] = {}
+        self._by_id: dict[LeaseId, _Lease] = {}
         self._in_ray: Counter[str] = Counter()
         self._held: dict[str, deque[Order]] = {}
         self._held_keys: set[AttemptKey] = set()
         self._moved: set[str] = set()
         self._look: asyncio.TimerHandle | None = None
         self.window = LEAST_WINDOW
+
+    def adopt(self, running: Mapping[AttemptKey, LeaseId]) -> None:
+        """Attempts that an earlier manager began, and that go on; called before anything is submitted."""
+        for key, lease in running.items():
+            self._leases.adopt(lease)
+            self._running[key] = self._by_id[lease] = _Lease(lease, key)
+        self._leases.follow(self._take_in)
+
+    def close(self) -> None:
+        """End all that runs."""
+        self._leases.close()
 
     def submit(self, order: Order) -> None:
         kind = order.kind
@@ -145,23 +160,20 @@ class TaskExecutor:
         return None
 
     def _start(self, order: Order, kind: str | None) -> None:
-        lease = self._running[order.key] = _Lease(order.key, kind)
+        number = self._leases.begin(order.key, order.assignment.dumps(), _ray_options(order), order.inputs)
+        self._running[order.key] = self._by_id[number] = _Lease(number, order.key, kind)
         if kind is not None:
             self._in_ray[kind] += 1
-        try:
-            task = self._ray_task(order)
-            lease.outcome, lease.value = task.remote(order.assignment.dumps(), *order.inputs)
-        except Exception as error:  # Ray refuses options only now, in words of its own
-            self._take_in(lease, error)
-            return
-        # Called in a thread of Ray's, with the result at hand: no coroutine per attempt.
-        lease.outcome.future().add_done_callback(partial(self._take_in, lease))
 
     def cancel(self, key: AttemptKey) -> None:
         self._held_keys.discard(key)
         lease = self._running.pop(key, None)
-        if lease is not None and lease.outcome is not None:
-            ray.cancel(lease.outcome, force=True)
+        if lease is None:
+            return
+        del self._by_id[lease.number]
+        self._leases.cancel(lease.number)
+        if lease.kind is not None:
+            self._free(lease.kind)
 
     def runs(self, key: AttemptKey) -> bool:
         """Somebody will report about this attempt."""
@@ -174,41 +186,22 @@ class TaskExecutor:
         if order is not None:
             self._running[order.key] = lease
 
-    def _ray_task(self, order: Order) -> Any:
-        """The Ray function with the order's options. Named after the task, as Ray's own tools group by name."""
-        name = order.name
-        if not order.options and not order.runtime_env:
-            known = self._tasks.get(name)
-            if known is None:
-                if len(self._tasks) >= _MOST_NAMES:
-                    self._tasks.clear()
-                known = self._tasks[name] = _run_attempt.options(name=name)
-            return known
-        options: dict[str, Any] = {"name": name, **order.options}
-        if order.runtime_env:
-            options["runtime_env"] = merged(order.runtime_env, options.get("runtime_env") or {})
-        return _run_attempt.options(**options)
-
-    def _take_in(self, lease: _Lease, done: Any) -> None:
-        self._ended.append((lease, done))
-        if self._wake_up.acquire(blocking=False):
-            try:
-                self._loop.call_soon_threadsafe(self._drain)
-            except RuntimeError:
-                return  # the loop is closed: the manager is leaving
-
-    def _drain(self) -> None:
-        self._wake_up.release()
+    def _take_in(self, lease_ends: list[LeaseEnd]) -> None:
         ends = []
-        while self._ended:
-            lease, done = self._ended.popleft()
+        for lease_end in lease_ends:
+            lease = self._by_id.pop(lease_end.lease, None)
+            if lease is None:
+                continue
             if lease.kind is not None:
                 self._free(lease.kind)
-            if lease.key is None or self._running.pop(lease.key, None) is None:
-                continue  # reported before, or canceled
-            outcome = _outcome(done)
-            large = outcome.output is not None and outcome.output.data is None
-            ends.append(Ended(lease.key, outcome, lease.value if large else None))
+            if lease.key is None:
+                continue  # reported before
+            del self._running[lease.key]
+            outcome = lease_end.outcome
+            if outcome is None or lease_end.key not in (None, lease.key):
+                # It had reported by a call, and never took what the reply brought.
+                outcome = failed(RuntimeError("the worker ended before it took this attempt"), "lost")
+            ends.append(Ended(lease.key, outcome, lease_end.value))
         if ends:
             self._on_ended(ends)
 
@@ -225,30 +218,19 @@ class TaskExecutor:
 
 @dataclass(slots=True)
 class _Lease:
-    """One Ray task: the attempt that it runs now, its kind, and its two results."""
+    """One Ray task: the attempt that it runs now, and its kind."""
 
+    number: LeaseId
     key: AttemptKey | None
     kind: str | None = None
-    outcome: Any = None
-    value: Any = None
 
 
-def _outcome(done: Any) -> Outcome:
-    if isinstance(done, Exception):
-        return _lost(done, "app")
-    try:
-        data = done.result()
-        if not data:  # it had reported by a call, and never took what the reply brought
-            return failed(RuntimeError("the worker ended before it took this attempt"), "lost")
-        return load_outcome(data)
-    except Exception as error:  # whatever Ray raises for a dead worker, node or object
-        return _lost(error, "oom" if isinstance(error, OutOfMemoryError) else "system")
-
-
-def _lost(error: Exception, kind: str) -> Outcome:
-    if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
-        error = error.cause
-    return failed(error, kind)
+def _ray_options(order: Order) -> dict[str, Any]:
+    """Named after the task, as Ray's own tools group by name."""
+    options: dict[str, Any] = {"name": order.name, **order.options}
+    if order.runtime_env:
+        options["runtime_env"] = merged(order.runtime_env, options.get("runtime_env") or {})
+    return options
 
 
 def merged(submitters: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

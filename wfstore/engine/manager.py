@@ -12,6 +12,7 @@ import os
 import pickle
 import socket
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, TypeVar
 
 import psutil
@@ -21,12 +22,14 @@ from wfstore import errors
 from wfstore._version import __version__
 from wfstore.engine import channel
 from wfstore.engine.answers import Answer, Delivered, as_read, output_answer, task_metadata, workflow_metadata
-from wfstore.engine.assignment import REF
+from wfstore.engine.assignment import REF, AttemptKey
 from wfstore.engine.compaction import Compactions
 from wfstore.engine.core import Core
 from wfstore.engine.driverlog import Answer as LogLines
-from wfstore.engine.executor import LEAST_WINDOW, WINDOW_PER_CPU, AttemptKey
+from wfstore.engine.executor import LEAST_WINDOW, WINDOW_PER_CPU
 from wfstore.engine.failures import as_rays
+from wfstore.engine.incarnation import is_replaced
+from wfstore.engine.leases import survivors
 from wfstore.engine.orders import place_of
 from wfstore.engine.recovery import recover
 from wfstore.engine.waiter import MOST_IN_MANAGER, Key, Outbox
@@ -66,7 +69,8 @@ class WorkflowManagementActor(Core):
         context = ray.get_runtime_context()
         self._node_id = context.get_node_id()
         self._session = context.get_session_name()
-        recovered = recover(storage, self._session, self._describe_self(max_running, max_pending))
+        introduction = self._describe_self(max_running, max_pending)
+        recovered = recover(storage, self._session, introduction, partial(survivors, name))
         manager = (*name, self._node_id, recovered.writer.epoch)
         super().__init__(storage, recovered, manager, runtime_env)
         self._outbox = Outbox(self.wait)
@@ -345,6 +349,11 @@ class WorkflowManagementActor(Core):
         self._compactions.stop()
         super()._halt(error)
 
+    def _leave(self, for_good: bool) -> None:
+        if for_good and not is_replaced():  # nobody will take over what runs here
+            self._executor.close()
+        super()._leave(for_good)
+
     async def stop(self) -> None:
         """Leave in good order: everything durable, the log sealed, the lease gone."""
         self._compactions.stop()
@@ -352,6 +361,7 @@ class WorkflowManagementActor(Core):
         for task in self._tasks:
             task.cancel()
         self._commits.close()
+        self._executor.close()
         self._recovered.writer.close()
         remove_lease(self._storage)
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import heapq
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from wfstore.engine.assignment import AttemptKey, LeaseId
+from wfstore.engine.carrying import is_open, keeps_values, losses
 from wfstore.engine.memory import Memory
 from wfstore.errors import StorageError, WorkflowQueueFullError
 from wfstore.log import Cursor, Reader, Writer, now_us, open_reader, open_writer
@@ -32,7 +34,10 @@ _MANAGERS = (ev.MANAGER_STARTED, ev.CONFIG_SET)
 
 @dataclass(slots=True)
 class Recovered:
-    """The writer of a new epoch, the state it starts from, and the events that resumed what was open, to act on."""
+    """The writer of a new epoch, the state it starts from, and the events that resumed what was open, to act on.
+
+    carried: workflows that go on in their run, as the attempts do that outlived the last manager: alive
+    """
 
     writer: Writer
     log: Reader
@@ -40,14 +45,25 @@ class Recovered:
     memory: Memory
     store_id: str
     resumed: list[Event]
+    alive: dict[AttemptKey, LeaseId] = field(default_factory=dict)
+    carried: list[str] = field(default_factory=list)
 
 
-def recover(storage: str, session: str, introduction: list[Event]) -> Recovered:
+#: Which attempts of a store are alive, and where: asked for store id, epoch, and whether an attempt is open.
+Survivors = Callable[[str, int, Callable[[AttemptKey], bool]], dict[AttemptKey, LeaseId]]
+
+
+def nobody(store_id: str, epoch: int, is_open: Callable[[AttemptKey], bool]) -> dict[AttemptKey, LeaseId]:
+    """No attempt has outlived the last manager."""
+    return {}
+
+
+def recover(storage: str, session: str, introduction: list[Event], survivors: Survivors = nobody) -> Recovered:
     """Claim the log and replay it, from where history files end. Blocking. Raises the StorageError family.
 
-    Workflows open at the end of the log are interrupted. When it was last written by a manager of the same cluster
-    `session`, they are resumed in the same commit, those that ran before those that waited: their callers still wait,
-    and must not find them interrupted.
+    When it was last written by a manager of the same cluster `session`, workflows with an attempt among the `survivors`
+    go on as if nothing had happened. The others that are open are interrupted, and in the same cluster resumed in the
+    same commit, those that ran before those that waited: their callers still wait, and must not find them interrupted.
     """
     writer = open_writer(storage)
     log = open_reader(storage)
@@ -60,17 +76,24 @@ def recover(storage: str, session: str, introduction: list[Event]) -> Recovered:
     workflows = list(state.workflows.values())
     running = [workflow.workflow_id for workflow in workflows if workflow.status == RUNNING]
     left_open = [workflow.workflow_id for workflow in workflows if workflow.open_attempts]
-    to_resume = [*running, *state.queue]
+    may_go_on = {name for name in running if same_cluster and keeps_values(state.workflows[name])}
+    alive = survivors(writer.store_id, writer.epoch, lambda key: key[0] in may_go_on and is_open(state, key))
+    carried = [name for name in running if name in {key[0] for key in alive}]
+    to_resume = [name for name in [*running, *state.queue] if name not in carried]
     events = _taken_in(state, introduction)
     for workflow_id in dict.fromkeys([*to_resume, *left_open]):
-        events += _taken_in(state, decide(state, Interrupt(workflow_id), now_us()))
+        if workflow_id not in carried:
+            events += _taken_in(state, decide(state, Interrupt(workflow_id), now_us()))
     resumed: list[Event] = []
+    for workflow_id in carried:
+        for command in losses(state.workflows[workflow_id], alive, now_us()):
+            resumed += _taken_in(state, decide(state, command, now_us()))
     for workflow_id in to_resume if same_cluster else ():
         # The new manager's limits may be narrower than the old one's: what finds no room stays RESUMABLE.
         with contextlib.suppress(WorkflowQueueFullError):
             resumed += _taken_in(state, decide(state, Resume(workflow_id, by="recovery"), now_us()))
     writer.append(events + resumed)
-    return Recovered(writer, log, state, memory, writer.store_id, resumed)
+    return Recovered(writer, log, state, memory, writer.store_id, resumed, alive, carried)
 
 
 def restored(storage: str, archive: Archive, log: Reader) -> tuple[State, Memory]:

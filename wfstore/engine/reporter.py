@@ -16,10 +16,12 @@ from functools import lru_cache
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError
 
-from wfstore.engine.assignment import Assignment
+from wfstore.engine.assignment import Assignment, LeaseId
 from wfstore.engine.channel import Channel, ChannelLostError, path_for
 from wfstore.engine.context import Told
+from wfstore.errors import StorageError
 from wfstore.model.commands import Place
 from wfstore.model.progress import Progress
 
@@ -31,14 +33,21 @@ _PARKED_S = 60.0
 _PATIENCE_S = 5.0
 
 
+class ManagerSilentError(Exception):
+    """The manager does not answer: it has died, or is being replaced."""
+
+
 class StartReporter:
-    """Watches the attempt that runs now, if any.
+    """Watches the attempt that runs now, if any: in the lease `lease`, which the actor `owner` (name, namespace, id)
+    holds.
 
     While attempts come and go the thread looks every `_LOOK_EVERY_S`: waking it for each would cost more than a short
     attempt does. It is parked only after `_PARK_AFTER_S` without one.
     """
 
     def __init__(self) -> None:
+        self.lease: LeaseId = (0, 0)
+        self.owner = ("", "", "")
         self._lock = threading.Condition()
         self._current: tuple[Assignment, Place, float, Told] | None = None
         self._reported: Assignment | None = None
@@ -73,6 +82,7 @@ class StartReporter:
                 if now >= due and job is not self._reported:
                     self._reported = job
                     self._report(job, place)
+                    self._tell_owner(job)
                 progress = told.progress
                 if progress is not None and progress is not self._sent and now >= self._quiet_until:
                     self._sent = progress
@@ -95,6 +105,13 @@ class StartReporter:
         try:
             _manager(job.manager).report_started.remote(*job.key, place)
         except Exception:  # whatever Ray raises for a manager that is gone or out of reach; the next may be heard
+            return
+
+    def _tell_owner(self, job: Assignment) -> None:
+        """So that the next manager knows whom not to begin again."""
+        try:
+            _owner(self.owner).runs.remote(self.lease, job.key)
+        except Exception:  # it is gone, and this worker goes with it
             return
 
     @staticmethod
@@ -122,6 +139,11 @@ def _manager(manager: tuple[str, str, str, int]) -> Any:
     return ray.get_actor(manager[0], manager[1])
 
 
+@lru_cache(maxsize=2)
+def _owner(owner: tuple[str, str, str]) -> Any:
+    return ray.get_actor(owner[0], owner[1])
+
+
 @lru_cache(maxsize=4)
 def _channel(manager: tuple[str, str]) -> Channel | None:
     path = path_for(*manager)
@@ -134,7 +156,7 @@ def reports_quickly(job: Assignment) -> bool:
 
 
 def exchange(job: Assignment, outcome: bytes) -> bytes | None:
-    """Report how `job` ended; the next assignment for this worker, if there is one.
+    """Report how `job` ended; the next assignment for this worker, if there is one. Raises ManagerSilentError.
 
     By the channel, where the manager is on this node. Else not by ``ray.get``: a task that blocks in it gives its CPU
     back, and the raylet would start another worker.
@@ -143,10 +165,15 @@ def exchange(job: Assignment, outcome: bytes) -> bytes | None:
     if way is not None:
         try:
             answer: bytes | None = way.call("exchange", job.key, outcome)
-        except ChannelLostError:
+        except ChannelLostError as error:
             _channel.cache_clear()
-        else:
-            return answer
-    reply = _manager(job.manager).exchange.remote(job.key, outcome).future().result()
+            raise ManagerSilentError from error
+        except StorageError as error:  # it leaves, and the next one will hear of this outcome
+            raise ManagerSilentError from error
+        return answer
+    try:
+        reply = _manager(job.manager).exchange.remote(job.key, outcome).future().result()
+    except (RayActorError, ValueError, StorageError) as error:
+        raise ManagerSilentError from error
     assert reply is None or isinstance(reply, bytes)
     return reply

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from wfstore.engine.executor import AttemptKey
+from wfstore.engine.assignment import AttemptKey
 from wfstore.model.commands import Cancel, Command, Expire, Place, RecordOutcome, RecordProgress
 from wfstore.model.events import Event
 from wfstore.model.progress import Progress

@@ -7,6 +7,7 @@ process is left for the manager to notice.
 from __future__ import annotations
 
 import os
+import pickle
 import time
 import traceback
 from functools import lru_cache
@@ -16,14 +17,14 @@ import ray
 
 from wfstore.engine import tails
 from wfstore.engine.actors.method import call_method
-from wfstore.engine.assignment import FILE, INLINE, LATER, REF, Assignment, dump_outcome
+from wfstore.engine.assignment import FILE, INLINE, LATER, REF, Assignment, LeaseId, dump_outcome
 from wfstore.engine.context import Told, inside_task
 from wfstore.engine.dag.arguments import load
 from wfstore.engine.dag.build import build
 from wfstore.engine.dag.continuation import is_continuation, unwrap
 from wfstore.engine.dag.reference import Unresolved
 from wfstore.engine.probe import check_storage_visible
-from wfstore.engine.reporter import REPORTER, exchange, reports_quickly
+from wfstore.engine.reporter import REPORTER, ManagerSilentError, exchange, reports_quickly
 from wfstore.log import now_us
 from wfstore.model.commands import Outcome, Place
 from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef
@@ -81,24 +82,31 @@ def _reference(value: Any) -> Any:
     return ray.remote(num_cpus=0, max_retries=0)(_first).remote([value])
 
 
-def attempt(assignment: bytes, *inputs: Any) -> tuple[bytes, Any]:
-    """(pickled `Outcome`, the value itself when it is too large to travel in the outcome).
+def attempt(lease: LeaseId, owner: tuple[str, str, str], assignment: bytes, *inputs: Any) -> tuple[bytes, Any]:
+    """(pickled attempt that ran last, whether its output is the second value, and its pickled `Outcome`; the value
+    itself when it is too large to travel in the outcome).
 
     Where the manager expects more of the same kind, outcomes but the last are reported by a call that brings the next
-    assignment; nothing is left to return when there is none.
+    assignment; nothing is left to return when there is none. Where the manager does not answer, the owner keeps what is
+    returned for the next one.
     """
+    REPORTER.lease, REPORTER.owner = lease, owner
     job = Assignment.loads(assignment)
     for _ in range(_MOST_PER_LEASE):
         outcome, large = _run(job, inputs)
         if not _goes_on(job, outcome) or large is not None:
             break
-        following = exchange(job, dump_outcome(outcome))
+        reported = dump_outcome(outcome)
+        try:
+            following = exchange(job, reported)
+        except ManagerSilentError:
+            return pickle.dumps((job.key, False, reported), 5), None
         if following is None:
             return b"", None
         job, inputs = Assignment.loads(following), ()
     else:
         outcome, large = _run(job, inputs)
-    return dump_outcome(outcome), large
+    return pickle.dumps((job.key, large is not None, dump_outcome(outcome)), 5), large
 
 
 def _goes_on(job: Assignment, outcome: Outcome) -> bool:

@@ -70,7 +70,7 @@ def _find(state: State, workflow_id: str) -> WorkflowState:
 
 def _submit(state: State, command: Submit, now: int) -> list[Event]:
     check_workflow_id(command.workflow_id)
-    check_metadata(command.metadata)
+    command = command._replace(metadata=check_metadata(command.metadata))
     existing = state.find(command.workflow_id)
     if existing is not None:
         return _submit_again(state, existing, command, now)

@@ -18,11 +18,14 @@ from wfstore.model.statuses import PENDING
 from wfstore.model.wire import dumps, options_to_json, ref_to_json
 
 MAX_ID_LENGTH = 1024
+#: A dict in a dict is one.
+_MOST_LEVELS = 100
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def check_workflow_id(workflow_id: object) -> None:
-    """Any text of up to 1,024 characters without control characters. Ids never become paths.
+    """Any text of up to 1,024 characters without control characters, but "." and "..", which no address can hold. Ids
+    never become paths.
 
     Raises TypeError for what is no text, InvalidCommandError (a ValueError) else.
     """
@@ -30,29 +33,71 @@ def check_workflow_id(workflow_id: object) -> None:
         raise TypeError("workflow_id has to be a string type.")
     if not workflow_id:
         raise InvalidCommandError("workflow_id is empty")
-    if len(workflow_id) > MAX_ID_LENGTH:
-        raise InvalidCommandError(
-            f"workflow_id has {len(workflow_id):,} characters ({workflow_id[:40]!r}...); at most {MAX_ID_LENGTH:,} fit"
-        )
+    if (length := str.__len__(workflow_id)) > MAX_ID_LENGTH:
+        start = str.__repr__(workflow_id[:40])
+        raise InvalidCommandError(f"workflow_id has {length:,} characters ({start}...); at most {MAX_ID_LENGTH:,} fit")
     found = _FORBIDDEN.search(workflow_id)
     if found:
-        raise InvalidCommandError(f"workflow_id {workflow_id!r} contains {found.group()!r}; use printable characters")
+        shown = str.__repr__(workflow_id)
+        raise InvalidCommandError(f"workflow_id {shown} contains {found.group()!r}; use printable characters")
+    if workflow_id in (".", ".."):
+        raise InvalidCommandError(f"workflow_id {workflow_id!r} means a folder in every address; choose another")
 
 
-def check_metadata(metadata: object) -> None:
-    """User metadata is a dict that JSON can hold. Raises InvalidCommandError (a ValueError) naming the key."""
+def check_metadata(metadata: object) -> dict[str, Any] | None:
+    """User metadata is a dict that JSON can hold. Returns what JSON gives back: a plain copy, whatever its class was.
+
+    Raises InvalidCommandError (a ValueError) naming the key.
+    """
     if metadata is None:
-        return
+        return None
     if not isinstance(metadata, Mapping):
         raise InvalidCommandError("metadata must be a dict.")
-    for key, value in metadata.items():
+    try:
+        items = list(metadata.items())
+    except (Exception, SystemExit) as error:  # of the user's own class
+        raise InvalidCommandError(f"metadata must be a dict; its items raised {type(error).__name__}") from error
+    plain: list[tuple[str, Any]] = []
+    for key, value in items:
         try:
-            json.dumps({key: value}, allow_nan=False, ensure_ascii=False).encode()
+            text = json.dumps({key: value}, allow_nan=False, ensure_ascii=False)
+            text.encode()
+            said = json.loads(text, object_pairs_hook=_unique)
+            if _deeper_than(_MOST_LEVELS, said):
+                raise ValueError(f"more than {_MOST_LEVELS} levels")
+            plain += said.items()
         except (TypeError, ValueError, RecursionError) as error:
+            shown = str.__repr__(key) if isinstance(key, str) else f"of type {type(key).__name__}"
             raise InvalidCommandError(
                 f"metadata must be JSON serializable, instead, we got '{type(error).__name__}: {error}' "
-                f"under the key {key!r}"
+                f"under the key {shown}"
             ) from None
+    return _unique(plain)
+
+
+def _deeper_than(levels: int, value: Any) -> bool:
+    """Whoever pickles, writes or reads it has a stack of his own, which may end earlier than that of json here."""
+    there = [value]
+    for _ in range(levels + 1):
+        there = [
+            item
+            for some in there
+            if isinstance(some, dict | list)
+            for item in (some.values() if isinstance(some, dict) else some)
+        ]
+        if not there:
+            return False
+    return True
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Keys that JSON takes for one, as 1 and "1", would lose a value."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise InvalidCommandError(
+            "metadata must be JSON serializable, and two of its keys are one and the same in JSON"
+        )
+    return made
 
 
 class Names:

@@ -131,7 +131,7 @@ EVENT_TYPES: dict[str, str] = {
     WORKFLOW_FAILED: "The run ended with an error nobody caught. status FAILED. attributes: failed_task_id.",
     WORKFLOW_CANCEL_REQUESTED: "Somebody asked to cancel; the status does not change.",
     WORKFLOW_CANCELED: "The workflow is canceled and cannot be resumed. status CANCELED.",
-    WORKFLOW_INTERRUPTED: "Its manager was lost while the workflow was open. status RESUMABLE.",
+    WORKFLOW_INTERRUPTED: "Its manager was lost while it was open, and nothing of it ran on. status RESUMABLE.",
     WORKFLOW_METADATA_SET: "The user metadata was replaced. attributes: metadata.",
     WORKFLOW_DELETED: "Everything about this id up to here is hidden; runs number on after `run`.",
     TASK_DEFINED: (

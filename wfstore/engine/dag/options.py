@@ -7,7 +7,6 @@ is: a `CarriedName` takes the workflow options along (docs/decisions/0003).
 from __future__ import annotations
 
 import datetime
-import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -74,9 +73,8 @@ class WorkflowOptions(Mapping[str, Any]):
         if name is not None and task_id is not None and name != task_id:
             raise ValueError(f"name {name!r} and task_id {task_id!r} mean the same; give one of them")
         self.name = _checked_name(task_id if name is None else name)
-        check_metadata(metadata)
         # A copy, as JSON will give it back: later changes of the user's dict are not ours.
-        self.metadata = None if metadata is None else json.loads(json.dumps(dict(metadata)))
+        self.metadata = check_metadata(metadata)
         self.catch_exceptions = _checked_flag("catch_exceptions", catch_exceptions)
         self.checkpoint = _checked_flag("checkpoint", checkpoint)
         self.allow_inplace = _checked_flag("allow_inplace", allow_inplace)

@@ -17,8 +17,8 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from wfstore.engine.assignment import load_outcome
-from wfstore.engine.executor import AttemptKey, Ended, Order
+from wfstore.engine.assignment import AttemptKey, load_outcome
+from wfstore.engine.executor import Ended, Order
 from wfstore.engine.listeners.host import Answered, Ask, ListenerHost, News, Report
 from wfstore.engine.worker import failed
 from wfstore.model.commands import Outcome, Place
