@@ -12,13 +12,13 @@ from wfstore.dashboard.kept import Kept, Made
 class Maker:
     """Counts how often an answer is made."""
 
-    def __init__(self, live: bool = False, size: int = 10) -> None:
+    def __init__(self, live: bool = False, size: int = 10, under_way: bool = False) -> None:
         self.times = 0
-        self._live, self._size = live, size
+        self._live, self._size, self._open = live, size, under_way
 
     def __call__(self) -> Made:
         self.times += 1
-        return Made(b"%d" % self.times + b" " * self._size, self._live)
+        return Made(b"%d" % self.times + b" " * self._size, self._live, self._open)
 
 
 @pytest.fixture
@@ -96,3 +96,16 @@ def test_an_error_is_not_kept(world: FakeObservability) -> None:
     with pytest.raises(ZeroDivisionError):
         answers.get("a", lambda: Made(b"%d" % (1 // 0), False))
     assert answers.get("a", Maker()).startswith(b"1")
+
+
+def test_one_about_what_is_under_way_serves_those_who_ask_together(
+    world: FakeObservability, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, make = kept(world), Maker(under_way=True)
+    monkeypatch.setattr(module, "LIVE_S", 60.0)
+    answers.get("a", make)
+    world.say(tasks=[task_row("a", "t")])
+    assert answers.get("a", make).startswith(b"1")
+    monkeypatch.setattr(module, "LIVE_S", -1.0)
+    assert answers.get("a", make).startswith(b"2"), "something has changed"
+    assert answers.get("a", make).startswith(b"2"), "and nothing since"

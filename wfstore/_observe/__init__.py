@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wfstore._observe.actions import Action, Actions, Code
 from wfstore._observe.following import Following
 from wfstore._observe.link import Link, Manager, finder
-from wfstore._observe.rows import LIVE, STORED, Filters, Pace, Row, StoredRows, Words, opened
+from wfstore._observe.opening import LIVE, STORED, Row, opened
+from wfstore._observe.rows import Filters, Pace, StoredRows, Words
 from wfstore._store import Order, Storage, Store
 from wfstore.errors import ManagerLostError
 from wfstore.index import WholeLog

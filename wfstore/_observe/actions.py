@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from wfstore import errors
 from wfstore._observe.link import Link, Manager
-from wfstore._observe.rows import Row
+from wfstore._observe.opening import Row
 from wfstore.model.statuses import CANCELED, FAILED, PENDING, RESUMABLE, RUNNING, SUCCESSFUL, WORKFLOW_ACTIVE
 
 Action: TypeAlias = Literal["cancel", "resume", "rerun", "delete"]

@@ -12,11 +12,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wfstore._observe.opening import Row, unfolded
 from wfstore.errors import StorageError
 from wfstore.log import Cursor, Reader, lease_alive, now_us
 from wfstore.log.follow import end_of
@@ -42,10 +43,11 @@ _log = logging.getLogger(__name__)
 
 
 class Folded(NamedTuple):
-    """Rows of `workflows` and `tasks`, JSON columns as text; as_of_seq: the last event they know of."""
+    """Rows of `workflows` and `tasks`, JSON columns as objects; as_of_seq: the last event they know of. Not to be
+    changed: they are given out again."""
 
-    workflow: dict[str, Any]
-    tasks: list[dict[str, Any]]
+    workflow: Row
+    tasks: list[Row]
     as_of_seq: int
 
 
@@ -57,6 +59,7 @@ class Fold:
         self._state = State()
         self._defined: dict[str, tuple[int, str]] = {}
         self._retries: dict[str, int] = {}
+        self._rows: dict[str, Row] = {}
 
     @property
     def workflow(self) -> WorkflowState | None:
@@ -75,6 +78,10 @@ class Fold:
                 continue
             apply(self._state, event)
             task_id = event.task_id or ""
+            if task_id:
+                self._rows.pop(task_id, None)
+            else:
+                self._rows.clear()
             if event.type == ev.TASK_DEFINED:
                 options = json.loads(event.attributes or "{}").get("options", {})
                 self._defined[task_id] = event.seq, json.dumps(options)
@@ -90,15 +97,17 @@ class Fold:
         workflow = self.workflow
         if workflow is None:
             return None
-        row = workflow_row(workflow)
+        row = unfolded(workflow_row(workflow))
         if row["status"] in WORKFLOW_ACTIVE and not alive:
             row["status"] = RESUMABLE
-        tasks = []
-        for task_id, (defined_seq, options) in self._defined.items():
-            if wanted is None or task_id in wanted:
-                more = {"retries": self._retries.get(task_id, 0), "options": options, "defined_seq": defined_seq}
-                tasks.append({**task_row(workflow, workflow.tasks[task_id]), **more})
-        return Folded(row, tasks, seq)
+        chosen = self._defined if wanted is None else [task_id for task_id in self._defined if task_id in wanted]
+        return Folded(row, [self._rows.get(task_id) or self._task(workflow, task_id) for task_id in chosen], seq)
+
+    def _task(self, workflow: WorkflowState, task_id: str) -> Row:
+        defined_seq, options = self._defined[task_id]
+        more = {"retries": self._retries.get(task_id, 0), "options": options, "defined_seq": defined_seq}
+        row = self._rows[task_id] = unfolded({**task_row(workflow, workflow.tasks[task_id]), **more})
+        return row
 
 
 class Folds:

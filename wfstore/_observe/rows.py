@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import OrderedDict
@@ -11,19 +10,16 @@ from typing import Any, NamedTuple, TypeAlias
 
 from wfstore._history import History
 from wfstore._observe.folds import Folds
+from wfstore._observe.opening import STORED, Row, opened, with_origin
 from wfstore._store import Store
 from wfstore.errors import WorkflowNotFoundError
 from wfstore.index import catalog, filters
 from wfstore.log import open_reader
-from wfstore.model.progress import workflow_fraction
 from wfstore.model.statuses import WORKFLOW_ACTIVE, WORKFLOW_STATUSES
 from wfstore.schema.views import VIEWS
 
-Row: TypeAlias = dict[str, Any]
 Words: TypeAlias = str | Collection[str] | None
 
-LIVE, STORED = "live", "store"
-_JSON = frozenset({column.name for view in VIEWS.values() for column in view if column.type == "JSON"})
 #: Histories of so many workflows are kept, so that asking again costs no fold.
 _KEPT = 8
 
@@ -50,15 +46,6 @@ class Filters(NamedTuple):
             "metadata": filters.json_object(self.metadata),
             "ids": None if self.ids is None else list(self.ids),
         }
-
-
-def opened(row: Mapping[str, Any], origin: str, as_of_seq: int) -> Row:
-    """A row with its JSON columns as objects. What facts of an older version do not tell of a workflow's progress
-    follows from its tasks."""
-    out = {name: json.loads(value) if name in _JSON and value else value for name, value in row.items()}
-    if "tasks_done" in out and out.get("progress") is None:
-        out["progress"] = workflow_fraction(out["status"], out["tasks"], out["tasks_done"], 0)
-    return {**out, "origin": origin, "as_of_seq": row.get("as_of_seq") or as_of_seq}
 
 
 class StoredRows:
@@ -138,7 +125,7 @@ class StoredRows:
         if found is None:
             return None
         seq = found.as_of_seq
-        return opened(found.workflow, STORED, seq), [opened(row, STORED, seq) for row in found.tasks]
+        return with_origin(found.workflow, STORED, seq), [with_origin(row, STORED, seq) for row in found.tasks]
 
     def _stored(self, history: History, wanted: Collection[str] | None) -> tuple[Row, list[Row]]:
         seq = self.as_of_seq

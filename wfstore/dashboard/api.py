@@ -16,11 +16,14 @@ from wfstore.dashboard import paths  # noqa: F401 - makes {workflow_id:segment} 
 from wfstore.dashboard.encoding import JsonResponse, dumps
 from wfstore.dashboard.kept import Made
 from wfstore.dashboard.openapi import INTEGER, STATUS, STRING, Schema, describe, object_of, row_of, rows_of
+from wfstore.model.statuses import PENDING, RETRYING, RUNNING
 
 _T = TypeVar("_T")
 DEFAULT_LIMIT, MOST_ROWS = 100, 1_000
 DEFAULT_EVENTS, MOST_EVENTS = 1_000, 10_000
 _METADATA = "metadata."
+#: Statuses of tasks that are not over.
+_UNDER_WAY = frozenset({PENDING, RUNNING, RETRYING})
 
 #: Filters that queries and bulk actions share: name -> (schema, sentence).
 FILTERS: dict[str, tuple[Schema, str]] = {
@@ -153,7 +156,8 @@ async def tasks(request: Request) -> Response:
     def make() -> Made:
         rows = list(ask(workflow_id).values())
         body = dumps({"workflow_id": workflow_id, "tasks": rows, "total": len(rows)})
-        return Made(body, any(row["origin"] == "live" for row in rows))
+        live = any(row["origin"] == "live" for row in rows)
+        return Made(body, live, not live and any(row["status"] in _UNDER_WAY for row in rows))
 
     return JsonResponse(await in_thread(request.app.state.kept_tasks.get, workflow_id, make))
 

@@ -1,8 +1,8 @@
 """Answers that are costly to make and asked for often, kept as they were sent for as long as they are true.
 
-An answer about a workflow that does not run is true until something of that workflow is in the log: each time it is
-asked for, `changes` says whether there is. One about a workflow that runs grows older by the moment, and serves for a
-tenth of a second those who ask together.
+An answer out of the store is true until something of that workflow is in the log: each time it is asked for, `changes`
+says whether there is. One about a workflow that is under way grows older by the moment, wherever it came from: it
+serves for a tenth of a second those who ask together.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ STORED_S = 5.0
 
 
 class Made(NamedTuple):
-    """An answer as it is sent. live: it came from the manager's memory."""
+    """An answer as it is sent. live: it came from the manager's memory; open: out of the store, about a workflow that
+    is under way."""
 
     body: bytes
     live: bool
+    open: bool = False
 
 
 class _Kept(NamedTuple):
     body: bytes
     live: bool
+    open: bool
     cursor: str
     made_at: float
 
@@ -53,15 +56,18 @@ class Kept:
         began = time.monotonic()
         cursor = self._observability.changes(None, timeout_s=0.0).cursor  # first: what comes while it is made, counts
         made = make()
-        self._keep(workflow_id, _Kept(made.body, made.live, cursor, began))
+        self._keep(workflow_id, _Kept(*made, cursor, began))
         return made.body
 
     def _true(self, workflow_id: str) -> bytes | None:
         with self._lock:
             kept = self._answers.get(workflow_id)
-        if kept is None or time.monotonic() - kept.made_at > (LIVE_S if kept.live else STORED_S):
+        if kept is None:
             return None
-        if not kept.live:
+        age_s = time.monotonic() - kept.made_at
+        if age_s > (LIVE_S if kept.live else STORED_S):
+            return None
+        if not kept.live and not (kept.open and age_s <= LIVE_S):
             since = self._observability.changes(kept.cursor, timeout_s=0.0, workflow_id=workflow_id)
             if since.resync or since.workflows or since.tasks or since.deleted:
                 return None

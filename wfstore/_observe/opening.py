@@ -1,0 +1,34 @@
+"""A row of a view as observers have it: JSON columns as objects, and where it comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from wfstore.model.progress import workflow_fraction
+from wfstore.schema.views import VIEWS
+
+Row: TypeAlias = dict[str, Any]
+
+LIVE, STORED = "live", "store"
+_JSON = frozenset({column.name for view in VIEWS.values() for column in view if column.type == "JSON"})
+
+
+def unfolded(row: Mapping[str, Any]) -> Row:
+    """A copy with its JSON columns as objects. What facts of an older version do not tell of a workflow's progress
+    follows from its tasks."""
+    out = {name: json.loads(value) if value and name in _JSON else value for name, value in row.items()}
+    if "tasks_done" in out and out.get("progress") is None:
+        out["progress"] = workflow_fraction(out["status"], out["tasks"], out["tasks_done"], 0)
+    return out
+
+
+def with_origin(row: Row, origin: str, as_of_seq: int) -> Row:
+    """A copy that says where it comes from, and the last event that it knows of (unless it says so already)."""
+    return {**row, "origin": origin, "as_of_seq": row.get("as_of_seq") or as_of_seq}
+
+
+def opened(row: Mapping[str, Any], origin: str, as_of_seq: int) -> Row:
+    """Both."""
+    return with_origin(unfolded(row), origin, as_of_seq)
