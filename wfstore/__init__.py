@@ -19,19 +19,21 @@ if TYPE_CHECKING:
     from wfstore._store import Store as Store
     from wfstore._store import history as history
     from wfstore._store import open as open
+    from wfstore._store import restore as restore
     from wfstore._store import sql as sql
 
 _HOMES = {
     "Store": "wfstore._store",
     "open": "wfstore._store",
     "history": "wfstore._store",
+    "restore": "wfstore._store",
     "sql": "wfstore._store",
     "History": "wfstore._history",
     "WorkflowObservability": "wfstore._observe",
 }
 _PACKAGES = ("errors", "workflow")
 
-__all__ = ["History", "Store", "WorkflowObservability", "errors", "history", "open", "sql", "workflow"]
+__all__ = ["History", "Store", "WorkflowObservability", "errors", "history", "open", "restore", "sql", "workflow"]
 
 
 def __getattr__(name: str) -> Any:

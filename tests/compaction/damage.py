@@ -31,12 +31,15 @@ from wfstore.schema.history import EVENTS, KINDS
 _SEED, _STEPS = 10, 60
 
 
-def make(root: Path) -> Pair:
-    """A store whose log goes on behind its history files; `expected` is what its views say."""
+def make(root: Path, seed: int = _SEED) -> Pair:
+    """A store whose log goes on behind its history files; `expected` is what its views say.
+
+    seed: of the history; not every one has all kinds of files.
+    """
     root.mkdir(exist_ok=True)
     plan = planned(range_events=20, group_events=25, fan_out=8, part_events=60)
     with plan, real_payloads(root / "store"):
-        simulation = random_history(_SEED, 0)
+        simulation = random_history(seed, 0)
         stir(simulation, _STEPS)
         pair = Pair(root, 600)
         rest = len(simulation.log) * 3 // 4

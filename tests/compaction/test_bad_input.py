@@ -279,11 +279,15 @@ def test_a_writer_goes_on_behind_a_trimmed_log(pair: Pair) -> None:
     assert sound(pair) == []
 
 
-def test_a_log_that_is_gone_altogether_goes_on_behind_its_history(pair: Pair) -> None:
+def test_a_log_that_is_gone_altogether_goes_on_behind_its_history_once_it_is_said_to(pair: Pair) -> None:
     begins = manifest(pair).next_seq
     for path in (pair.path / "log").iterdir():
         path.unlink()
     assert any("store.json counts on it" in problem.message for problem in verify(str(pair.path)).problems)
+    for use in (lambda: open_writer(str(pair.path)), lambda: wfstore.open(pair.path).sql("FROM workflows")):
+        with pytest.raises(DamageError, match=r"remove store\.json"):
+            use()
+    (pair.path / "store.json").unlink()
     assert open_writer(str(pair.path)).next_seq == begins
 
 

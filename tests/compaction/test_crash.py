@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import wfstore
 from tests.compaction.processes import killed
 from tests.compaction.stores import Pair, check_purged, check_same, real_payloads, small_plan, sound, stir, views
 from tests.model.histories import random_history
+from wfstore.errors import StorageFullError
 from wfstore.log import failpoints
 from wfstore.log.manifest import history_blobs, newest_number
 
@@ -79,6 +82,17 @@ def copy(stock: Pair, root: Path) -> Pair:
 @pytest.mark.parametrize("point", SOME)
 def test_a_kill_at_a_named_point(stock: Pair, tmp_path: Path, point: str) -> None:
     assert goes_on(copy(stock, tmp_path), point, 1)
+
+
+def test_a_disk_that_fails_is_told_as_such(stock: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    pair = copy(stock, tmp_path)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(StorageFullError, match="compacting failed: No space left"):
+        pair.compact()
+    check(pair)
 
 
 @pytest.mark.fault

@@ -190,7 +190,11 @@ python_variable = pa.table({"a": [SECRET]})
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("server")
+    return laid_out(tmp_path_factory.mktemp("server"))
+
+
+def laid_out(folder: Path) -> dict[str, str]:
+    """A store with history files, and a secret beside it: what the statements name."""
     store = folder / "store"
     store.mkdir()
     fill(store)

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import wfstore
 from tests.log.events import plain, plains
-from wfstore.errors import FencedError
-from wfstore.log import Cursor, LogReader, failpoints, open_writer, verify
+from wfstore.errors import FencedError, StorageError
+from wfstore.index.compaction import compact
+from wfstore.log import Cursor, LogReader, claim, failpoints, open_writer, verify
 from wfstore.log.survey import CLAIM_GRACE_S
 
 
@@ -120,6 +122,111 @@ def test_a_claim_whose_manager_died_does_not_hide_the_log(tmp_path: Path) -> Non
     writer = open_writer(str(store))
     assert (writer.epoch, writer.append([plain(1)])) == (3, (2, 2))
     assert seqs(store) == [(1, 1, "t0"), (2, 3, "t1")]
+
+
+def test_a_claim_that_stood_still_is_made_anew(tmp_path: Path) -> None:
+    """Readers have gone on without it, and may have seen what its seal would take back."""
+    store = tmp_path / "store"
+    zombie = open_writer(str(store))
+    zombie.append([plain(0)])
+    reader = LogReader(str(store))
+    cursor = Cursor()
+
+    def stand_still() -> None:
+        nonlocal cursor
+        failpoints.disarm()
+        with pytest.raises(FencedError):
+            zombie.append([plain(1)])
+        claim = store / "log" / "seg-00000002-000001.wfl"
+        past = time.time() - CLAIM_GRACE_S - 1
+        os.utime(claim, (past, past))
+        table, cursor = reader.read()
+        assert table["task_id"].to_pylist() == ["t0", "t1"]
+
+    failpoints.arm(failpoints.CLAIM_SCANNED, stand_still)
+    writer = open_writer(str(store))
+    assert (writer.epoch, writer.append([plain(2)])) == (3, (3, 3))
+    assert reader.read(cursor)[0]["task_id"].to_pylist() == ["t2"]
+    assert seqs(store) == [(1, 1, "t0"), (2, 1, "t1"), (3, 3, "t2")]
+    writer.close()
+    assert verify(str(store)).ok
+
+
+def test_a_claim_that_always_stands_still_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tmp_path / "store"
+    open_writer(str(store)).append([plain(0)])
+    monkeypatch.setattr(claim, "CLAIM_LIMIT_S", -1.0)
+    with pytest.raises(StorageError, match="took longer"):
+        open_writer(str(store))
+    monkeypatch.undo()
+    assert open_writer(str(store)).append([plain(1)]) == (2, 2)
+
+
+@pytest.mark.parametrize("rotating", [False, True])
+def test_a_zombie_is_fenced_when_compaction_has_taken_the_claim_away(tmp_path: Path, rotating: bool) -> None:
+    """It slept so long that the claim which fenced it, and its own segment, are no longer in the log."""
+    store = str(tmp_path)
+    zombie = open_writer(store, segment_bytes=1 if rotating else 1000)
+    zombie.append([plain(0)])
+    for number in (1, 2):
+        writer = open_writer(store)
+        writer.append([plain(number)])
+    assert compact(store, grace_s=0, workers=1).removed.log_files >= 2
+    before = (tmp_path / "store.json").read_text()
+    with pytest.raises(FencedError, match="epoch 1"):
+        zombie.append([plain(99)])
+    zombie.close()
+    sleeper = open_writer(store)
+    for number in (3, 4):
+        writer = open_writer(store)
+        writer.append([plain(number)])
+    assert (tmp_path / "store.json").read_text() != before
+    before = (tmp_path / "store.json").read_text()
+    compact(store, grace_s=0, workers=1)
+    sleeper.close()
+    assert (tmp_path / "store.json").read_text() == before, "it leaves store.json to its successors"
+    rows = wfstore.open(store, live=False).sql("select task_id from events order by seq").fetchall()
+    assert rows == [(f"t{number}",) for number in range(5)]
+    writer.close()
+    # History files say that nobody ever submitted these workflows.
+    assert [str(problem) for problem in verify(store).problems if "/history/" not in problem.path] == []
+
+
+def test_a_claimant_that_slept_through_a_compaction_is_fenced(tmp_path: Path) -> None:
+    """Its claim, and the one that came after it, have left the log when it goes on."""
+    store = str(tmp_path)
+    open_writer(store).append([plain(0)])
+
+    def sleep() -> None:
+        failpoints.disarm()
+        for number in (1, 2, 3):
+            open_writer(store).append([plain(number)])
+        compact(store, grace_s=0, workers=1)
+
+    failpoints.arm(failpoints.CLAIM_SYNCED, sleep)
+    with pytest.raises(FencedError, match="epoch 2"):
+        open_writer(store)
+    assert '"epoch": 5' in (tmp_path / "store.json").read_text()
+
+
+def test_a_reader_that_slept_through_a_compaction_looks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = str(tmp_path)
+    zombie = open_writer(store)
+    zombie.append([plain(0)])
+    reader = LogReader(store)
+    original, slept = reader._claimed_since, []
+
+    def sleeps_first(survey: object) -> bool:
+        if not slept:
+            slept.append(True)
+            for number in (1, 2):
+                open_writer(store).append([plain(number)])
+            compact(store, grace_s=0, workers=1)
+        return original(survey)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reader, "_claimed_since", sleeps_first)
+    with pytest.raises(StorageError, match="in history files by now"):
+        reader.read()
 
 
 def test_a_reader_forgets_what_it_read_when_a_claim_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Sequence
 
@@ -27,7 +28,7 @@ _DELAYS = RetryPolicy(4.0, 2.0, 0.1, 10.0)
 
 def ref(text: str = "x") -> PayloadRef:
     data = text.encode()
-    return PayloadRef(f"{abs(hash(text)):064x}"[-64:], len(data), data)
+    return PayloadRef(hashlib.sha256(data).hexdigest(), len(data), data)
 
 
 def chain(length: int, **options: object) -> DagSpec:

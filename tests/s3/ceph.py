@@ -2,7 +2,8 @@
 
     apt-get install -y --no-install-recommends ceph-mon ceph-osd radosgw ceph-common
 
-About 20 s to start and 150 MB of memory. Nothing outlives the block, and no system service is touched.
+About 20 s to start and 150 MB of memory. Nothing outlives the block, and no system service is touched. Without
+tcp_nodelay every other GET takes 40 ms.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ log file = {folder}/$name.log
 pid file = {folder}/$name.pid
 mon cluster log file = {folder}/cluster.log
 rgw data = {folder}/rgw
-rgw frontends = beast endpoint=127.0.0.1:{rgw}
+rgw frontends = beast endpoint=127.0.0.1:{rgw} tcp_nodelay=1
 rgw dns name = localhost
 setuser match path =
 """
@@ -68,12 +69,17 @@ def _free_port() -> int:
         return port
 
 
+def missing() -> str | None:
+    """Why there can be no gateway here; None when there can."""
+    absent = [name for name in _PROGRAMS if shutil.which(name) is None]
+    return f"no {', '.join(absent)}: apt-get install --no-install-recommends {_PACKAGES}" if absent else None
+
+
 @contextlib.contextmanager
 def ceph_running(folder: Path, key: str, secret: str) -> Iterator[str]:
     """Endpoint of a gateway with the bucket "bucket" for these credentials. Raises CephMissingError."""
-    missing = [name for name in _PROGRAMS if shutil.which(name) is None]
-    if missing:
-        raise CephMissingError(f"no {', '.join(missing)}: apt-get install --no-install-recommends {_PACKAGES}")
+    if reason := missing():
+        raise CephMissingError(reason)
     cluster = _Cluster(folder)
     try:
         yield cluster.start(key, secret)

@@ -12,7 +12,7 @@ import typer
 
 import wfstore
 from wfstore import _text as text
-from wfstore.cli import act, dashboard, events, exporting, importing, maintain, query, raydashboard, read
+from wfstore.cli import act, backup, dashboard, events, exporting, importing, maintain, query, raydashboard, read
 from wfstore.cli.demo import command as demo_command
 from wfstore.cli.errors import StoppedError
 from wfstore.errors import WfstoreError
@@ -48,6 +48,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "stats": maintain.stats,
     "compact": maintain.compact,
     "retain": maintain.retain,
+    "backup": backup.backup,
+    "restore": backup.restore,
     "ray-dashboard": raydashboard.ray_dashboard,
 }
 for verb, command in _COMMANDS.items():

@@ -18,6 +18,7 @@ from wfstore.cli import output, progress
 from wfstore.cli.errors import RefusedError
 from wfstore.cli.options import AsJson, Storage
 from wfstore.index.retention import NoPolicyError
+from wfstore.log import Problem, VerifyReport
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
@@ -26,29 +27,63 @@ def verify(
     repair: Annotated[
         bool, typer.Option("--repair", help="Cut a torn tail off the newest segment, keeping a copy.")
     ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only whether bytes are what was written; no replay, no SQL.")
+    ] = False,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check every byte of the store.
+    """Check every byte of the store, and that log, history files, a replay and SQL say the same.
 
+    It changes nothing, and may run beside a manager. --repair settles only what a crash can leave behind.
     Exit code 1 when something is wrong that was not repaired.
     """
-    found = wfstore.open(storage).verify(repair=repair)
+    with progress.steps() as show:
+        found = wfstore.open(storage).verify(repair, replay=not quick, progress=show)
     if as_json:
-        output.document({"ok": found.ok, **dataclasses.asdict(found)})
+        output.document(_report(found))
     else:
         for problem in found.repaired:
             print(f"repaired: {text.safe(problem)}")
         for problem in found.problems:
-            print(text.safe(problem))
+            _explain(problem)
     if not found.ok:
         count = len(found.problems)
         settled = sum(problem.repairable for problem in found.problems)
         advice = f"; `wfstore verify --repair` settles {settled} of them" if settled else ""
         raise RefusedError(f"{count} problem{'s' * (count != 1)} found{advice}")
     if not as_json:
-        checked = f"{text.number(found.events)} events in {text.number(found.segments)} segments"
-        print(f"ok: {checked}, {text.number(found.payloads)} payload files, {text.size(found.bytes)}")
+        _say_all_is_well(found)
+
+
+def _report(found: VerifyReport) -> dict[str, Any]:
+    values = {**dataclasses.asdict(found)}
+    for name in ("problems", "repaired"):
+        values[name] = [problem.as_dict() for problem in getattr(found, name)]
+    return {"ok": found.ok, **values}
+
+
+def _explain(problem: Problem) -> None:
+    """What and where; what it concerns, and since when; what to do."""
+    print(text.safe(problem))
+    since = []
+    if problem.since_seq is not None:
+        since.append(f"since event {text.number(problem.since_seq)}")
+    if problem.since is not None:
+        since.append(f"{text.clock(problem.since)} UTC")
+    if problem.concerns or since:
+        print(f"    concerns: {text.safe('; '.join(filter(None, [problem.concerns, ', '.join(since)])))}")
+    print(f"    to do: {problem.advice}")
+
+
+def _say_all_is_well(found: VerifyReport) -> None:
+    checked = f"{text.number(found.events)} events in {text.number(found.segments)} segments"
+    history = f", {text.number(found.history_events)} in {text.number(found.history_files)} history files"
+    payloads = f", {text.number(found.payloads)} payload files"
+    print(f"ok: {checked}{history if found.history_files else ''}{payloads}, {text.size(found.bytes)} of log")
+    if found.replayed:
+        rows = f"{text.number(found.rows)} rows of {text.number(found.workflows)} workflows"
+        print(f"log, history files, a replay and SQL say the same: {rows}, {text.duration(found.seconds)}")
 
 
 def stats(storage: Storage = None, as_json: AsJson = False) -> None:

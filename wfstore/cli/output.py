@@ -85,11 +85,12 @@ def lines(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> list[s
 
 def grid(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> tuple[Table, list[str]]:
     """The table of `lines` for rich to draw, and the headers of the columns that found no room."""
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
     cells = [[text.safe(cell) for cell in row] for row in rows]
-    widest = [max((len(row[position]) for row in cells), default=0) for position in range(len(columns))]
+    widest = [max((cell_len(row[position]) for row in cells), default=0) for position in range(len(columns))]
     widths = fit(columns, widest, console().width)
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for position, width in widths.items():

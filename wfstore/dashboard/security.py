@@ -41,6 +41,7 @@ MACHINE_PATHS: Final = ("/api/", "/event/")
 _EVENT_PATH = "/event/"
 _SAFE_METHODS = frozenset(("GET", "HEAD"))
 _MAX_HEAD_BYTES = 65_536
+_MAX_HEADERS = 200
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?")
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
@@ -163,8 +164,9 @@ def _check_size(scope: Scope) -> None:
     """The HTTP parser bounds a head only while it waits for the rest of it; one that came in one piece is whole."""
     size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
     size += sum(len(name) + len(value) for name, value in scope["headers"])
-    if size > _MAX_HEAD_BYTES:
-        raise Refusal(431, f"The address and headers of a request may not exceed {_MAX_HEAD_BYTES:,} bytes.")
+    if size > _MAX_HEAD_BYTES or len(scope["headers"]) > _MAX_HEADERS:
+        most = f"{_MAX_HEAD_BYTES:,} bytes, and {_MAX_HEADERS} headers"
+        raise Refusal(431, f"The address and headers of a request may not exceed {most}.")
 
 
 def _check_fetch(method: str, headers: Headers) -> None:

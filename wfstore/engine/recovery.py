@@ -72,7 +72,8 @@ def recover(storage: str, session: str, introduction: list[Event], survivors: Su
     with _collector_paused():
         state, memory = restored(storage, archive, log)
     pa.default_memory_pool().release_unused()
-    same_cluster = state.session == session
+    # Of a copy that was restored, the original may go on in this very cluster.
+    same_cluster = state.session == session and not writer.restored
     workflows = list(state.workflows.values())
     running = [workflow.workflow_id for workflow in workflows if workflow.status == RUNNING]
     left_open = [workflow.workflow_id for workflow in workflows if workflow.open_attempts]

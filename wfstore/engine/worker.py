@@ -32,6 +32,7 @@ from wfstore.payloads import PayloadStore, SerializationError, dumps, hash_of, l
 
 _TRACEBACK_LIMIT = 16_000
 _MESSAGE_LIMIT = 2_000
+_NAME_LIMIT = 200
 _MOST_PER_LEASE = 100
 _SHORT_US = 100_000
 
@@ -221,14 +222,14 @@ def failed(
     fetch_s: float | None = None,
 ) -> Outcome:
     """The outcome of an attempt that ended in `error`, which whoever catches it or asks for the cause gets back."""
-    text = _clean("".join(traceback.format_exception(error))[-_TRACEBACK_LIMIT:])
+    text = _traceback(error)
     return Outcome(
         False,
         now_us(),
         place,
         kind=kind,
         retryable=retryable,
-        error_type=_clean(type(error).__name__),
+        error_type=_clean(type(error).__name__[:_NAME_LIMIT]),
         error_message=_message(error),
         traceback=text,
         error=_pickled_error(error, text),
@@ -244,8 +245,18 @@ def _clean(text: str) -> str:
 def _message(error: BaseException) -> str:
     try:
         return _clean(str(error)[:_MESSAGE_LIMIT])
-    except Exception as broken:  # __str__ is user code too
-        return f"<{type(error).__name__}, whose __str__ raised {type(broken).__name__}>"
+    except BaseException as broken:  # __str__ is user code too, and may even exit
+        return _clean(
+            f"<{type(error).__name__[:_NAME_LIMIT]}, whose __str__ raised {type(broken).__name__[:_NAME_LIMIT]}>"
+        )
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        text = "".join(traceback.format_exception(error))
+    except BaseException:  # it asks for the texts of all errors that are involved
+        text = "".join(traceback.format_tb(error.__traceback__)) + _message(error)
+    return _clean(text[-_TRACEBACK_LIMIT:])
 
 
 def _pickled_error(error: BaseException, text: str) -> PayloadRef:

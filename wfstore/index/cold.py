@@ -68,6 +68,11 @@ class ColdViews:
         """How many are in history files."""
         return sum(part.events for part in self.files.manifest.parts)
 
+    @property
+    def older(self) -> bool:
+        """Whether some files are of a version that did not know all columns of today."""
+        return any(part.schema != FACTS_SCHEMA for part in self.files.manifest.parts)
+
     def refresh(self) -> bool:
         """Look for a newer manifest; whether `attach` is due. Raises DamageError, StorageVersionError, StorageError."""
         self._refreshed = True
@@ -135,9 +140,8 @@ class ColdViews:
         """Let the views cover the files of these kinds, and of no others."""
         assert self._shape is not None
         hot, hidden = self._shape
-        older = any(part.schema != FACTS_SCHEMA for part in self.files.manifest.parts)
         paths = {kind: [self.files.path(file) for file in self._files_of(kind)] for kind in kinds}
-        database.attach(connection, paths, hot=hot, hidden=hidden, older=older)
+        database.attach(connection, paths, hot=hot, hidden=hidden, older=self.older)
         self._covered = set(paths)
 
     def _whole(self, kinds: Iterable[str]) -> list[str]:
@@ -173,6 +177,10 @@ class ColdViews:
     def paths_of(self, kind: str, workflow_id: str) -> list[str]:
         """The checked files of one kind that may hold the id."""
         return self.files.checked(self._holding(kind, [workflow_id]))
+
+    def paths_between(self, kind: str, low: str, high: str) -> list[str]:
+        """The checked files of one kind that may hold an id from `low` to `high`."""
+        return self.files.checked(self._holding(kind, [low, high]))
 
     def _holding(self, kind: str, ids: Sequence[str]) -> list[HistoryFile]:
         return [file for file in self.files.manifest.of(kind) if file.may_hold_between(ids[0], ids[-1])]

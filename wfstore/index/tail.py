@@ -57,6 +57,15 @@ class Scan(NamedTuple):
     alive: bool
 
 
+class Between(NamedTuple):
+    """What there is about a range of ids, on one snapshot: events, each id's in log order; view -> its rows, in the
+    order of their keys; alive: whether a manager held the store."""
+
+    events: pa.Table
+    views: dict[str, pa.Table]
+    alive: bool
+
+
 class Index:
     """Views over one log. Every query sees what was in the log when it was asked."""
 
@@ -129,6 +138,31 @@ class Index:
             return Scan(rows, _visible(rows), self._alive)
 
         return self._reading(answer, paths)
+
+    def between(self, low: str, high: str, views: Sequence[str]) -> Between:
+        """Events and rows of `views` about the ids from `low` to below `high`."""
+        queries = folder("verify")
+
+        def paths() -> list[str]:
+            if self._cold is None:
+                return []
+            self._cold.check(views)
+            return self._cold.paths_between(EVENTS, low, high)
+
+        def answer(cursor: Connection, paths: list[str]) -> Between:
+            about = {"low": low, "high": high}
+            source, params = (("range_files", {**about, "paths": paths}) if paths else ("range_tail", about))
+            events = cursor.sql(queries[source].sql, params=params).to_arrow_table()
+            rows = {name: cursor.sql(queries[name].sql, params=about).to_arrow_table() for name in views}
+            (alive,) = cursor.execute(queries["manager"].sql).fetchall()[0]
+            return Between(events, rows, alive)
+
+        return self._reading(answer, paths)
+
+    @property
+    def older(self) -> bool:
+        """Whether some history files are of a version that did not know all columns of today."""
+        return self._cold is not None and self._cold.older
 
     def payload(self, workflow_id: str, seq: int) -> bytes | None:
         """The payload of an event in a history file; None where it had none, or it is no longer kept."""

@@ -6,16 +6,17 @@ Rows out of history files come without payloads, and without a hash that was lef
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
-from wfstore.errors import StorageError
+from wfstore.errors import DamageError, StorageError
 from wfstore.index import database
 from wfstore.index.catalog import folder
 from wfstore.index.database import translated
 from wfstore.log import Cursor, Reader, open_reader
 from wfstore.log.history import HistoryFiles
-from wfstore.log.manifest import Part
+from wfstore.log.manifest import Manifest, Part
 from wfstore.schema.codec import conform
 from wfstore.schema.history import EVENTS
 
@@ -30,7 +31,7 @@ class WholeLog:
     def __init__(self, reader: Reader, history: HistoryFiles) -> None:
         self.log, self.storage = reader, reader.storage
         self._history = history
-        self._stream: tuple[int, Iterator[pa.Table]] | None = None
+        self._stream: _Stream | None = None
 
     @classmethod
     def at(cls, storage: str) -> WholeLog:
@@ -75,19 +76,28 @@ class WholeLog:
         return self._history.checked(file for part in parts for file in part.of(EVENTS))
 
     def _from_files(self, cursor: Cursor) -> tuple[pa.Table, Cursor]:
-        """The next rows of the part that the cursor is in; none, and the cursor behind it, where it has no more."""
-        if self._stream is None or self._stream[0] != cursor.next_seq:
-            self._stream = cursor.next_seq, self._rows_from(cursor.next_seq)
-        while (table := next(self._stream[1], None)) is not None:
-            if table.num_rows:
-                following = table.column("seq")[-1].as_py() + 1
-                self._stream = following, self._stream[1]
-                return table, Cursor(following)
-        self._stream = None
-        return self.log.read(Cursor(self._history.manifest.next_seq))
+        """The next rows of the part that the cursor is in; where files have no more, what comes behind them."""
+        if self._stream is None or self._stream.next_seq != cursor.next_seq:
+            manifest = self._history.manifest
+            self._stream = _Stream(cursor.next_seq, manifest.next_seq, self._rows_from(manifest, cursor.next_seq))
+        stream = self._stream
+        try:
+            table = next((table for table in stream.tables if table.num_rows), None)
+        except DamageError:
+            self._stream = None
+            # Files that a newer manifest does without go away after their time of grace.
+            if not self._history.refresh():
+                raise
+            return self.read(cursor)
+        if table is None:
+            self._stream = None
+            # There may be a newer manifest by now, which holds more than this one did.
+            return self.read(Cursor(stream.ends))
+        stream.next_seq = table.column("seq")[-1].as_py() + 1
+        return table, Cursor(stream.next_seq)
 
-    def _rows_from(self, seq: int) -> Iterator[pa.Table]:
-        for part in self._history.manifest.parts:
+    def _rows_from(self, manifest: Manifest, seq: int) -> Iterator[pa.Table]:
+        for part in manifest.parts:
             if part.last_seq < seq or not part.events:
                 continue
             connection = database.connect(replacements=False, threads=1)
@@ -97,6 +107,15 @@ class WholeLog:
                 relation = connection.sql(folder("store")["seqs"].sql, params=params)
                 for batch in relation.to_arrow_reader(_BATCH_ROWS):
                     yield conform(pa.Table.from_batches([batch]))
+
+
+@dataclass
+class _Stream:
+    """Events of one manifest's files, on the way from `next_seq` to before `ends`."""
+
+    next_seq: int
+    ends: int
+    tables: Iterator[pa.Table]
 
 
 def _meets(part: Part, first_seq: int, last_seq: int) -> bool:

@@ -25,7 +25,7 @@ from wfstore.log.places import (
 )
 from wfstore.log.reader import LogReader
 from wfstore.log.storage import now_us, resolve_storage
-from wfstore.log.verify import Problem, VerifyReport
+from wfstore.log.verify_report import Problem, VerifyReport
 from wfstore.log.writer import LogWriter
 
 __all__ = [

@@ -29,6 +29,7 @@ from wfstore.schema.history import ATTEMPTS, DELETED, EVENTS, EVENTS_SCHEMA, PAC
 from wfstore.schema.packing import whole
 
 _T = TypeVar("_T")
+_NO_EVENTS = EVENT_SCHEMA.empty_table()
 _OPEN = pa.array(sorted(ATTEMPT_OPEN), pa.string())
 #: Workflows read in one go: their rows are Python values for a moment.
 _AT_ONCE = 1000
@@ -136,7 +137,7 @@ class Archive:
         return self._with_files(lambda: self._of_no_workflow(set(types)))
 
     def _of_no_workflow(self, types: set[str]) -> pa.Table:
-        found = [EVENTS_SCHEMA.empty_table()]
+        found: list[pa.Table] = []
         for part in reversed(self._files.manifest.parts):
             # They are sorted before all others.
             for path in self._files.checked(part.of(EVENTS)[:1] if types else ()):
@@ -145,6 +146,8 @@ class Archive:
                     if type_ in types:
                         types.discard(type_)
                         found.append(rows.slice(number, 1))
+        if not found:
+            return _NO_EVENTS
         return whole(pa.concat_tables(found), PACKS_SCHEMA.empty_table())
 
     # -- files --------------------------------------------------------------------------------------------------------
@@ -152,7 +155,8 @@ class Archive:
     def _rows(self, ids: Sequence[str], first_seq: int, last_seq: int, columns: Collection[str] | None) -> pa.Table:
         """Rows of sorted ids between two seqs, of EVENT_SCHEMA."""
         without = set() if columns is None else set(EVENT_SCHEMA.names) - {*columns, ID, "seq"}
-        events, packs = [EVENTS_SCHEMA.empty_table()], [PACKS_SCHEMA.empty_table()]
+        events: list[pa.Table] = []
+        packs: list[pa.Table] = []
         for part in self._files.manifest.parts:
             if part.first_seq <= last_seq and part.last_seq >= first_seq:
                 near = [file for file in part.files if file.kind in (EVENTS, PACKS) and _may_hold(file, ids)]
@@ -161,7 +165,9 @@ class Archive:
                         events.append(_filled(rows_of(path, ids, without), EVENTS_SCHEMA))
                     else:
                         packs.append(_filled(rows_of(path, ids), PACKS_SCHEMA))
-        found = whole(pa.concat_tables(events), pa.concat_tables(packs))
+        if not events:
+            return _NO_EVENTS
+        found = whole(pa.concat_tables(events), pa.concat_tables([PACKS_SCHEMA.empty_table(), *packs]))
         seqs = found["seq"]
         return found.filter(pc.and_(pc.greater_equal(seqs, first_seq), pc.less_equal(seqs, last_seq)))
 

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 
-from wfstore.errors import DamageError, FencedError
+from wfstore.errors import DamageError, FencedError, StorageError
 from wfstore.log import failpoints
 from wfstore.log._files import FILE_MODE, datasync, sync_directory, translated, write_at
 from wfstore.log.manifest import HISTORY_DIRECTORY, Manifest, manifest_name, read_manifest
@@ -22,9 +22,12 @@ from wfstore.log.segment import (
     segment_name,
 )
 from wfstore.log.storage import now_us, resolve_storage
-from wfstore.log.survey import MISSING_START, Survey, list_names, next_claim_exists, take_survey
-from wfstore.log.witness import advanced, ensure_store, read_witness, write_witness
+from wfstore.log.survey import CLAIM_LIMIT_S, MISSING_START, Survey, is_superseded, list_names, take_survey
+from wfstore.log.witness import Witness, advanced, ensure_store, read_witness, write_witness
 from wfstore.log.writer import DEFAULT_SEGMENT_BYTES, LogWriter, OpenSegment
+
+#: A claim is made so often before it is given up as too slow.
+_CLAIMS = 3
 
 
 def open_writer(
@@ -41,18 +44,16 @@ def open_writer(
     witness = ensure_store(storage, created_at, _id_in_log(storage))
     headers: dict[str, SegmentHeader] = {}
     # Before the claim, so that a damaged log is not littered with claims, and the second look is short.
-    ends = _look(storage, witness.store_id, headers, {})[1]
+    _, ends, next_seq = _look(storage, witness.store_id, headers, {})
+    witness.check_log(storage, next_seq)
     with translated(storage, "claiming the log"):
-        epoch, fd = _claim(storage, witness.epoch)
+        segment = _claim(storage, witness, created_at, headers, ends)
         try:
-            sync_directory(log_path(storage))
-            failpoints.hit(failpoints.CLAIM_CREATED)
-            segment = _begin(storage, epoch, fd, witness.store_id, created_at, headers, ends)
             length, next_seq = segment.end.offset, segment.end.next_seq
-            claimed = advanced(witness, epoch, segment.name, length, next_seq, clean=False)
+            claimed = advanced(witness, segment.epoch, segment.name, length, next_seq, clean=False)
             write_witness(storage, claimed)
         except BaseException:
-            os.close(fd)
+            os.close(segment.fd)
             raise
     return LogWriter(storage, claimed, segment, clock=clock, segment_bytes=segment_bytes)
 
@@ -75,7 +76,31 @@ def _id_in_log(storage: str) -> str | None:
     return segments[-1].header.store_id if segments else read_manifest(storage).store_id or None
 
 
-def _claim(storage: str, at_least: int) -> tuple[int, int]:
+def _claim(
+    storage: str,
+    witness: Witness,
+    created_at: int,
+    headers: dict[str, SegmentHeader],
+    ends: dict[str, Position],
+) -> OpenSegment:
+    """The first segment of the next epoch, begun. One that took too long is left behind as if its manager had died."""
+    for _ in range(_CLAIMS):
+        epoch, fd = _create(storage, witness.epoch)
+        begun = None
+        try:
+            sync_directory(log_path(storage))
+            failpoints.hit(failpoints.CLAIM_CREATED)
+            begun = _begin(storage, epoch, fd, witness.store_id, created_at, headers, ends)
+        finally:
+            if begun is None:
+                os.close(fd)
+        if begun is not None:
+            return begun
+    reason = f"claiming the log took longer than {CLAIM_LIMIT_S:g} s, {_CLAIMS} times: the disk is too slow"
+    raise StorageError(storage, f"{reason}, or this machine too busy. Try again later")
+
+
+def _create(storage: str, at_least: int) -> tuple[int, int]:
     """Create the first segment of the next epoch; (epoch, its descriptor)."""
     while True:
         epochs = [key[0] for name in list_names(storage) if (key := parse_name(name)) is not None]
@@ -88,12 +113,15 @@ def _claim(storage: str, at_least: int) -> tuple[int, int]:
 
 
 def _ends(storage: str, survey: Survey, known: dict[str, Position]) -> dict[str, Position]:
-    """Where every open segment's valid frames end; `known`: ends found before, to go on from."""
+    """Where every open segment's valid frames end, durably; `known`: ends found before, to go on from."""
     ends = {}
     for segment in survey.segments:
         if segment.seal is None:
             with SegmentFile(storage, segment.name) as file:
+                # What the dead left in memory alone must not be counted by a seal: it would be gone after a power loss.
+                file.forget_cached()
                 ends[segment.name] = file.end(known.get(segment.name, segment.header.start), None)
+                file.sync()
     return ends
 
 
@@ -105,8 +133,8 @@ def _begin(
     created_at: int,
     headers: dict[str, SegmentHeader],
     ends: dict[str, Position],
-) -> OpenSegment:
-    """Seal what older epochs left open, and make the header that says so durable."""
+) -> OpenSegment | None:
+    """Seal what older epochs left open, and make the header that says so durable. None: it is too late for that."""
     survey, ends, next_seq = _look(storage, store_id, headers, ends)
     mine = segment_name(epoch, 1)
     older = [name for name in survey.unsealed if name != mine]
@@ -115,10 +143,13 @@ def _begin(
     if survey.top_epoch > epoch:
         raise FencedError(storage, f"epoch {survey.top_epoch} was claimed while epoch {epoch} was being opened")
     data, header = build_header(store_id, epoch, 1, created_at, seals, next_seq)
+    # Readers go on without a claim that is older, and may by now have seen what the seals would take back.
+    if time.time() - os.fstat(fd).st_mtime > CLAIM_LIMIT_S:
+        return None
     write_at(fd, data, 0)
     datasync(fd)
     failpoints.hit(failpoints.CLAIM_SYNCED)
-    if next_claim_exists(storage, epoch):
+    if is_superseded(storage, epoch, mine):
         raise FencedError(storage, f"epoch {epoch + 1} was claimed while epoch {epoch} was being opened")
     return OpenSegment(fd, mine, epoch, 1, header.start)
 

@@ -63,6 +63,14 @@ COMPACTION = (
     SEGMENT_REMOVED,
 )
 
+BACKUP_FILE_COPIED = "backup.file_copied"
+BACKUP_LOG_COPIED = "backup.log_copied"
+BACKUP_BEFORE_NOTE = "backup.before_note"
+BACKUP_NOTED = "backup.noted"
+
+#: Every point of a backup or a restore, in the order in which it comes by; a restore has no note.
+BACKUP = (BACKUP_FILE_COPIED, BACKUP_LOG_COPIED, BACKUP_BEFORE_NOTE, BACKUP_NOTED)
+
 _armed: dict[str, Callable[[], None]] = {}
 
 
@@ -79,7 +87,7 @@ def armed(name: str) -> bool:
 
 def arm(name: str, action: Callable[[], None]) -> None:
     """Call `action` whenever `name` is hit. Raises KeyError for a name that does not exist."""
-    if name not in ALL + COMPACTION:
+    if name not in ALL + COMPACTION + BACKUP:
         raise KeyError(name)
     _armed[name] = action
 

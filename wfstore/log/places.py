@@ -20,7 +20,7 @@ from wfstore.log.lease import LEASE_TIMEOUT_US, Lease
 from wfstore.log.reader import Extent
 from wfstore.log.storage import now_us, resolve_storage
 from wfstore.log.trim import Trimmed
-from wfstore.log.verify import VerifyReport
+from wfstore.log.verify_report import Progress, VerifyReport, silent
 from wfstore.log.writer import DEFAULT_SEGMENT_BYTES
 from wfstore.model.events import Event
 from wfstore.objects import bucket_of, is_uri
@@ -60,6 +60,9 @@ class Writer(Committer, Protocol):
 
     @property
     def store_id(self) -> str: ...
+
+    @property
+    def restored(self) -> bool: ...
 
     def append(self, events: Sequence[Event]) -> tuple[int, int]: ...
 
@@ -103,8 +106,8 @@ def check_storage(storage: str) -> None:
         witness.check_storage(storage)
 
 
-def verify(storage: str, *, repair: bool = False) -> VerifyReport:
-    """Check the store. repair: cut a torn tail, after a copy was made; on object storage there is none to cut.
+def verify(storage: str, *, repair: bool = False, progress: Progress = silent) -> VerifyReport:
+    """Check the store's bytes. repair: cut a torn tail, after a copy was made; on object storage there is none to cut.
 
     Raises StorageNotFoundError, StorageVersionError or StorageError when there is no store that can be read; damage is
     in the report.
@@ -113,8 +116,8 @@ def verify(storage: str, *, repair: bool = False) -> VerifyReport:
     if is_uri(storage):
         from wfstore.log.objects.verify import verify as verify_objects
 
-        return verify_objects(storage)
-    return local.verify(storage, repair=repair)
+        return verify_objects(storage, progress)
+    return local.verify(storage, repair=repair, progress=progress)
 
 
 def read_lease(storage: str) -> Lease | None:

@@ -25,12 +25,14 @@ from wfstore.log.segment import (
     segment_name,
 )
 from wfstore.log.storage import resolve_storage
-from wfstore.log.survey import MISSING_START, Segment, Survey, list_names, next_claim_exists, take_survey
+from wfstore.log.survey import MISSING_START, Segment, Survey, is_superseded, list_names, take_survey
 from wfstore.log.witness import read_witness
 from wfstore.model.events import Event
 from wfstore.schema.rows import Block, table_of
 
 _INDEX_BYTES = 256 << 10
+#: What decoding rows raises.
+_UNREADABLE = (ValueError, TypeError, OverflowError, pa.ArrowException)
 #: How long a read waits for a manager that has claimed the log and not yet said where its predecessor ended; a claim
 #: takes milliseconds, and one whose manager was killed in it is over after CLAIM_GRACE_S.
 _CLAIM_PATIENCE_S, _CLAIM_PAUSE_S = 2.0, 0.002
@@ -53,7 +55,8 @@ class LogReader:
     def __init__(self, storage: str) -> None:
         self.storage = resolve_storage(storage)
         check_readable(self.storage)
-        if read_witness(self.storage) is None and not list_names(self.storage):
+        self._witness = read_witness(self.storage)
+        if self._witness is None and not list_names(self.storage):
             raise no_store(self.storage)
         self._headers: dict[str, SegmentHeader] = {}
         self._survey = Survey()
@@ -68,7 +71,7 @@ class LogReader:
         not what was written; a torn tail is "not there yet".
         """
         blocks, cursor = self.blocks(cursor, max_bytes)
-        return table_of(blocks), cursor
+        return self._table(blocks), cursor
 
     def blocks(self, cursor: Cursor | None = None, max_bytes: int | None = None) -> tuple[list[Block], Cursor]:
         """`read` before the rows are decoded."""
@@ -89,7 +92,10 @@ class LogReader:
         cursor = cursor or Cursor()
         for segment, window in self._walk(cursor):
             for block in self._block(segment, window, cursor.next_seq):
-                yield from block.events(columns)
+                try:
+                    yield from block.events(columns)
+                except _UNREADABLE as error:
+                    raise self._unreadable([block], error) from error
 
     def read_range(self, first_seq: int, last_seq: int, columns: Collection[str] | None = None) -> pa.Table:
         """The events `first_seq`..`last_seq`, both included, if they exist. Columns not in `columns` are null."""
@@ -99,7 +105,25 @@ class LogReader:
                 blocks += self._block(segment, window, max(1, first_seq), last_seq)
                 if window.after.next_seq > last_seq:
                     break
-        return table_of(blocks, columns)
+        return self._table(blocks, columns)
+
+    def _table(self, blocks: list[Block], columns: Collection[str] | None = None) -> pa.Table:
+        try:
+            return table_of(blocks, columns)
+        except _UNREADABLE as error:
+            raise self._unreadable(blocks, error) from error
+
+    def _unreadable(self, blocks: list[Block], error: Exception) -> DamageError:
+        """Their checksums are right, so no medium has changed them: somebody else than a wfstore wrote the rows."""
+        for block in blocks[:-1]:
+            try:
+                table_of([block])
+            except _UNREADABLE as found:
+                return self._unreadable([block], found)
+        survey = self._current_survey()
+        index, at = self._locate(survey, Cursor(blocks[-1].first_seq)) or (0, Position(0, 0, 0))
+        path = log_path(self.storage, survey.segments[index].name)
+        return DamageError(self.storage, path, at.offset, f"rows that cannot be read: {error}")
 
     def sealed(self, next_seq: int) -> list[Extent]:
         """The files of the log, from the one that holds the event `next_seq` on, to which nothing will be added."""
@@ -139,6 +163,7 @@ class LogReader:
         """Windows of verified frames in seq order; the first may begin before the cursor's event."""
         survey = self._current_survey()
         place = self._locate(survey, cursor)
+        next_seq = cursor.next_seq
         patient_until = time.monotonic() + _CLAIM_PATIENCE_S
         while place is not None:
             index, at = place
@@ -159,9 +184,12 @@ class LogReader:
                     break
                 self._remember(segment, window.at)
                 at = window.after
+                next_seq = at.next_seq
                 yield segment, window
             else:
                 place = self._next_segment(survey, index, at)
+        if self._witness is not None:
+            self._witness.check_log(self.storage, next_seq)
 
     def _windows(self, segment: Segment, at: Position) -> Iterator[Window]:
         limit = segment.limit
@@ -198,7 +226,7 @@ class LogReader:
 
     def _claimed_since(self, survey: Survey) -> bool:
         with translated(self.storage, "looking for a newer manager"):
-            return next_claim_exists(self.storage, survey.top_epoch)
+            return is_superseded(self.storage, survey.top_epoch, survey.segments[-1].name)
 
     def _locate(self, survey: Survey, cursor: Cursor) -> tuple[int, Position] | None:
         """Segment and position at or before the cursor's event. None: there is nothing to read."""

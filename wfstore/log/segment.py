@@ -1,16 +1,17 @@
-"""One segment file: its name, its header, and walking its frames from a position. It opens files, and never writes."""
+"""One segment file: its name, its header, and walking its frames from a position. It opens files and writes nothing."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import sys
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from wfstore.errors import DamageError, StorageVersionError
 from wfstore.log import frame
-from wfstore.log._files import read_at, translated
+from wfstore.log._files import datasync, read_at, translated
 from wfstore.schema.rows import STORED_COLUMNS, Block
 
 FORMAT = 1
@@ -116,6 +117,17 @@ class SegmentFile:
         """Seconds since the file was last written."""
         return now_s - os.fstat(self._fd).st_mtime
 
+    def forget_cached(self) -> None:
+        """Read from the medium what is not waiting to be written; after a failed write the cache shows what is lost."""
+        if sys.platform != "darwin":
+            with translated(self.storage, f"reading {self.name}"):
+                os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def sync(self) -> None:
+        """Returns when all bytes of the file, whoever wrote them, are on the medium."""
+        with translated(self.storage, f"making {self.name} durable"):
+            datasync(self._fd)
+
     def read(self, offset: int, size: int) -> bytes:
         with translated(self.storage, f"reading {self.name}"):
             return read_at(self._fd, offset, size)
@@ -134,7 +146,10 @@ class SegmentFile:
             raise self.damage(0, f"{found.reason} where the segment's header belongs")
         if not found.header or found.epoch != self.epoch:
             raise self.damage(0, "this is not the header of a segment of that name")
-        return self._read_header(json.loads(data[found.body : found.end]), found)
+        try:
+            return self._read_header(json.loads(data[found.body : found.end]), found)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise self.damage(0, f"a segment's header that says something else: {error!r}") from error
 
     def _read_header(self, body: dict[str, Any], found: frame.Frame) -> SegmentHeader:
         if body["format"] > FORMAT:
@@ -142,8 +157,10 @@ class SegmentFile:
         if (body["epoch"], body["segment"]) != (self.epoch, self.number):
             raise self.damage(0, f"the header is that of {segment_name(body['epoch'], body['segment'])}")
         seals = tuple(Seal(s["segment"], s["length"], s["crc"], s["next_seq"]) for s in body["sealed"])
+        if not all(isinstance(number, int) for seal in seals for number in seal.end):
+            raise ValueError("a seal without numbers")
         start = Position(found.end, found.crc, found.first_seq)
-        return SegmentHeader(body["store_id"], tuple(body["columns"]), seals, start)
+        return SegmentHeader(str(body["store_id"]), tuple(map(str, body["columns"])), seals, start)
 
     def window(self, at: Position, limit: int | None, max_bytes: int = WINDOW_BYTES) -> Window:
         """The valid frames from `at`, about `max_bytes` of them (at least one) and none beyond `limit`.

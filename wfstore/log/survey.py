@@ -18,6 +18,8 @@ from wfstore.log.segment import Seal, SegmentFile, SegmentHeader, log_path, pars
 MISSING_START = "its first segment is missing, or the folder `history` is. Restore it from a backup"
 #: A claim without a header that is older than this has lost its manager.
 CLAIM_GRACE_S = 10.0
+#: A manager that has got no further by then gives the claim up, while readers still wait for it.
+CLAIM_LIMIT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,21 @@ def list_names(storage: str) -> tuple[str, ...]:
 
 
 def next_claim_exists(storage: str, epoch: int) -> bool:
-    """Whether somebody has claimed the epoch after `epoch`. Raises OSError when that cannot be told."""
+    """Whether the claim of the epoch after `epoch` is there. Raises OSError when that cannot be told."""
+    return _exists(log_path(storage, segment_name(epoch + 1, 1)))
+
+
+def is_superseded(storage: str, epoch: int, name: str) -> bool:
+    """Whether somebody has claimed the epoch after `epoch`, `name` being its newest segment. Raises OSError.
+
+    Segments leave the log in their order: where that claim has come and gone again, the segment has gone before it.
+    """
+    return next_claim_exists(storage, epoch) or not _exists(log_path(storage, name))
+
+
+def _exists(path: str) -> bool:
     try:
-        os.stat(log_path(storage, segment_name(epoch + 1, 1)))
+        os.stat(path)
     except FileNotFoundError:
         return False
     return True

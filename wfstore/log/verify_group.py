@@ -5,6 +5,9 @@ It reads a row group at a time; what it holds are the ids of one group of files.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
@@ -117,6 +120,8 @@ class GroupCheck:
             with_text = packed.filter(pc.is_valid(packed["attributes"]))
             for text in with_text["attributes"].to_pylist():
                 self._payloads.needed.update(shared_files(text))
+                if not all(shared_values(text)):
+                    self._problem(self._files[PACKS][0], "an argument in it is not the one that its hash stands for")
             whole = pc.is_in(rows["seq"], value_set=with_text["seq"].combine_chunks())
             rows = _with_attributes(rows, pc.if_else(whole, None, rows["attributes"]))
         is_old = pc.less(rows["ts"].cast(pa.int64()), self._payloads.dropped_before)
@@ -269,3 +274,16 @@ def shared_files(attributes: str) -> Iterator[str]:
         for shared in json.loads(attributes).get("shared", ()):
             if isinstance(shared, dict) and shared.get("data") is None:
                 yield payload_uri(shared["hash"])
+
+
+def shared_values(attributes: str) -> Iterator[bool]:
+    """Whether the arguments that stand in the attributes of a task are those that their hashes stand for."""
+    if SHARED in attributes:
+        for shared in json.loads(attributes).get("shared", ()):
+            if isinstance(shared, dict) and shared.get("data") is not None:
+                try:
+                    data = base64.b64decode(shared["data"], validate=True)
+                except binascii.Error:
+                    yield False
+                else:
+                    yield hashlib.sha256(data).hexdigest() == shared["hash"]

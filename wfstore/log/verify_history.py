@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -27,6 +28,7 @@ from wfstore.log.manifest import (
     read_manifest,
 )
 from wfstore.log.verify_group import EVENT_COLUMNS, PACK_COLUMNS, GroupCheck, Payloads, batches
+from wfstore.log.verify_report import HISTORY, Problem, Progress, silent
 from wfstore.schema.history import DELETED, EVENTS, PACKS
 
 #: Of so many seqs at a time it is seen whether one is there twice.
@@ -38,61 +40,82 @@ _NEEDED = {EVENTS: EVENT_COLUMNS, PACKS: PACK_COLUMNS}
 VALUES_DROPPED = "payloads_dropped"
 
 
+#: What to do with a file's name: it gives the path of the bytes as they are stored, on this machine.
+Fetch = Callable[[str], str]
+#: Opens a room for the files of one part, and closes it with them.
+Room = Callable[[], AbstractContextManager[Fetch]]
+
+
 class Found(NamedTuple):
-    """manifest: None where it cannot be read; problems: (path, message); payloads: files that events here name;
-    left_behind: files that nobody needs, such as those of a compaction that was killed."""
+    """manifest: None where it cannot be read; payloads: files that events here name; left_behind: files that nobody
+    needs, such as those of a compaction that was killed."""
 
     manifest: Manifest | None
-    problems: list[tuple[str, str]]
+    problems: list[Problem]
     payloads: Payloads
     left_behind: list[str]
     files: int = 0
     events: int = 0
 
 
-def check_history(storage: str, store_id: str | None) -> Found:
-    """Look at every history file. store_id: None where it is not known. Raises StorageVersionError, StorageError."""
+def check_history(storage: str, store_id: str | None, progress: Progress = silent, room: Room | None = None) -> Found:
+    """Look at every history file. store_id: None where it is not known; room: where files have to be fetched to.
+
+    Raises StorageVersionError, StorageError.
+    """
     blobs = history_blobs(storage)
     while True:
         number = newest_number(blobs)
-        found = _Check(storage, blobs, store_id).run()
+        found = _Check(storage, blobs, store_id, progress, room or (lambda: nullcontext(blobs.local))).run()
         # What a compaction replaced meanwhile may have gone away.
         if not found.problems or newest_number(blobs) == number:
             return found
 
 
 class _Check:
-    def __init__(self, storage: str, blobs: Blobs, store_id: str | None) -> None:
+    def __init__(self, storage: str, blobs: Blobs, store_id: str | None, progress: Progress, room: Room) -> None:
         self._storage, self._blobs, self._store_id = storage, blobs, store_id
-        self._problems: list[tuple[str, str]] = []
+        self._progress, self._room = progress, room
+        self._problems: list[Problem] = []
         self._payloads = Payloads()
+        self._part: Part | None = None
         self._events = 0
 
     def run(self) -> Found:
         try:
             manifest = read_manifest(self._storage, self._blobs)
         except DamageError as error:
-            self._problems.append((error.path, error.message.partition(f"at byte {error.offset}: ")[2]))
+            message = error.message.partition(f"at byte {error.offset}: ")[2]
+            self._problems.append(Problem(error.path, 0, message, kind=HISTORY, concerns="all history files"))
             return Found(None, self._problems, self._payloads, [])
         if manifest.number and self._store_id is not None and manifest.store_id != self._store_id:
             self._problem(manifest_name(manifest.number), f"the manifest is of another store ({manifest.store_id})")
         self._payloads = Payloads(manifest.settings.get(VALUES_DROPPED, {}).get("ended_before", 0))
+        count, done = sum(len(part.files) for part in manifest.parts), 0
         for part in manifest.parts:
-            self._check_part(manifest, part)
+            with self._room() as fetch:
+                self._part = part
+                self._check_part(manifest, part, fetch, done, count)
+            done += len(part.files)
         left = self._left_behind(manifest)
-        count = sum(len(part.files) for part in manifest.parts)
         return Found(manifest, self._problems, self._payloads, left, count, self._events)
 
-    def _problem(self, name: str, message: str) -> None:
-        self._problems.append((os.path.join(self._storage, HISTORY_DIRECTORY, name), message))
+    def _problem(self, name: str, message: str, file: HistoryFile | None = None) -> None:
+        part = self._part
+        concerns = "" if part is None else _concerns(part, file)
+        since_seq, since_us = (None, None) if part is None else (part.first_seq, _beginning(part))
+        path = os.path.join(self._storage, HISTORY_DIRECTORY, name)
+        found = Problem(path, 0, message, False, HISTORY, concerns, since_seq, since_us)
+        self._problems.append(found)
 
-    def _check_part(self, manifest: Manifest, part: Part) -> None:
+    def _check_part(self, manifest: Manifest, part: Part, fetch: Fetch, done: int, count: int) -> None:
         sound: dict[int, dict[str, tuple[HistoryFile, str]]] = {}
         damaged: dict[int, set[str]] = {}
-        for file in part.files:
-            path = self._blobs.local(file.name)
+        for number, file in enumerate(part.files, done):
+            self._progress("checking history files", number, count)
+            path = fetch(file.name)
             if (reason := difference(path, file) or _shape(path, file)) is not None:
-                self._problem(file.name, reason)
+                self._problem(file.name, reason, file)
                 damaged.setdefault(file.group, set()).add(file.kind)
             else:
                 sound.setdefault(file.group, {})[file.kind] = file, path
@@ -112,7 +135,7 @@ class _Check:
             self._problem("", f"one of {names} cannot be read: {error}")
 
     def _of_file(self, file: HistoryFile, message: str) -> None:
-        self._problem(file.name, message)
+        self._problem(file.name, message, file)
 
     def _check_count(self, manifest: Manifest, part: Part) -> None:
         name = manifest_name(manifest.number)
@@ -170,3 +193,15 @@ def _shape(path: str, file: HistoryFile) -> str | None:
     if missing := [name for name in _NEEDED.get(file.kind, ("workflow_id",)) if name not in schema.names]:
         return f"it has no column {', '.join(missing)}"
     return None
+
+
+def _concerns(part: Part, file: HistoryFile | None) -> str:
+    what = f"events {part.first_seq} to {part.last_seq}"
+    if file is None or file.min_id is None:
+        return what
+    of = f"workflows {file.min_id!r} to {file.max_id!r}, of {what}"
+    return of if file.kind == EVENTS else f"{file.kind} of {of}"
+
+
+def _beginning(part: Part) -> int | None:
+    return min((file.min_ts for file in part.of(EVENTS) if file.min_ts is not None), default=None)

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import uuid
+import zlib
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -14,12 +15,17 @@ from wfstore.log._files import DIRECTORY_MODE, check_readable, replace_file, syn
 from wfstore.log.segment import FORMAT, log_path, newer_format
 
 WITNESS_FILE = "store.json"
+_REBUILT = "Remove it: the next manager writes it anew, from what the log says"
+_LOST = "Restore what is missing from a backup; or, to go on without it for good, remove store.json"
 _NOT_A_DIRECTORY = "this is a file, and a store is a directory"
 
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """The log holds at least `sealed_length` bytes of `segment`; `clean`: its last manager stopped in good order."""
+    """The log holds at least `sealed_length` bytes of `segment`; `clean`: its last manager stopped in good order.
+
+    restored_seq: the store is a copy, made by `backup` or `restore` when this was its last event; 0: it is none.
+    """
 
     store_id: str
     created_at: int
@@ -29,6 +35,15 @@ class Witness:
     sealed_length: int = 0
     next_seq: int = 1
     clean: bool = True
+    restored_seq: int = 0
+
+    def check_log(self, storage: str, next_seq: int) -> None:
+        """The log goes on with the event `next_seq`. Raises DamageError where there were more."""
+        if next_seq < self.next_seq:
+            path = log_path(storage, self.segment)
+            at = min(self.sealed_length, os.path.getsize(path) if os.path.exists(path) else 0)
+            reason = f"the log ends before seq {next_seq}, and store.json counts on all before seq {self.next_seq}"
+            raise DamageError(storage, path, at, f"{reason}. {_LOST}")
 
 
 def witness_path(storage: str) -> str:
@@ -44,20 +59,38 @@ def read_witness(storage: str) -> Witness | None:
                 data = file.read()
         except FileNotFoundError:
             return None
+    return decoded(storage, path, data)
+
+
+def decoded(storage: str, path: str, data: bytes) -> Witness:
+    """What `encoded` made. Raises DamageError, StorageVersionError."""
     try:
         values: dict[str, Any] = json.loads(data)
+        # Earlier versions wrote no checksum.
+        if values.pop("crc", None) not in (None, _crc(values)):
+            raise ValueError("its checksum does not fit its text")
         if values["format"] > FORMAT:
             raise newer_format(storage, values["format"])
         known = {name: values[name] for name in Witness.__dataclass_fields__ if name in values}
         return Witness(**known)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamageError(storage, path, 0, f"not a store's description: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DamageError(storage, path, 0, f"not a store's description: {error}. {_REBUILT}") from error
+
+
+def encoded(witness: Witness) -> bytes:
+    """One line of JSON with a checksum of the rest of it."""
+    values = asdict(witness)
+    return (json.dumps({**values, "crc": _crc(values)}) + "\n").encode()
+
+
+def _crc(values: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(values).encode())
 
 
 def write_witness(storage: str, witness: Witness) -> None:
     """Durable and atomic. Raises StorageError."""
     with translated(storage, "writing store.json"):
-        replace_file(witness_path(storage), (json.dumps(asdict(witness)) + "\n").encode(), durable=True)
+        replace_file(witness_path(storage), encoded(witness), durable=True)
 
 
 def check_storage(storage: str) -> None:
@@ -85,7 +118,7 @@ def ensure_store(storage: str, created_at: int, known_id: str | None = None) -> 
     draft = f"{witness_path(storage)}.{secrets.token_hex(4)}.new"
     with translated(storage, "creating the store"):
         try:
-            replace_file(draft, (json.dumps(asdict(witness)) + "\n").encode(), durable=False)
+            replace_file(draft, encoded(witness), durable=False)
             with open(draft, "rb") as file:
                 os.fsync(file.fileno())
             # A link refuses to replace: of two creators one wins, and both use its store id.

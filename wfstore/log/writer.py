@@ -17,7 +17,7 @@ from wfstore.log import failpoints, frame
 from wfstore.log._files import FILE_MODE, datasync, storage_error, sync_directory, write_at
 from wfstore.log.segment import Position, Seal, build_header, log_path, segment_name
 from wfstore.log.storage import now_us
-from wfstore.log.survey import next_claim_exists
+from wfstore.log.survey import is_superseded
 from wfstore.log.witness import Witness, advanced, write_witness
 from wfstore.model.events import Event
 from wfstore.schema.rows import Rows, pack
@@ -60,12 +60,16 @@ class LogWriter:
         self._segment_bytes = segment_bytes
         self._failure: WfstoreError | None = None
         self._lock = threading.Lock()
-        self._rival = log_path(storage, segment_name(segment.epoch + 1, 1))
 
     @property
     def store_id(self) -> str:
         """Identity of the store, whatever path it is reached by."""
         return self._witness.store_id
+
+    @property
+    def restored(self) -> bool:
+        """Whether the store is a copy of another, to which nothing was appended yet."""
+        return self._witness.restored_seq > 0 and self.next_seq == self._witness.restored_seq + 1
 
     @property
     def next_seq(self) -> int:
@@ -142,9 +146,7 @@ class LogWriter:
 
     def _check_fence(self) -> None:
         """After fdatasync and before the acknowledgement: either we see the claim, or the claimant sees our frame."""
-        try:
-            os.stat(self._rival)
-        except FileNotFoundError:
+        if not is_superseded(self.storage, self.epoch, self._segment.name):
             return
         reason = f"epoch {self.epoch + 1} was claimed: another manager writes this log, and epoch {self.epoch} may not"
         raise FencedError(self.storage, reason)
@@ -173,7 +175,7 @@ class LogWriter:
     def _seal(self) -> None:
         """A fenced writer leaves store.json to its successor."""
         failpoints.hit(failpoints.CLOSE_BEFORE_WITNESS)
-        if next_claim_exists(self.storage, self.epoch):
+        if is_superseded(self.storage, self.epoch, self._segment.name):
             return
         end = self._segment.end
         name = self._segment.name

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import os
+import socket
+import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,7 +19,16 @@ from urllib.parse import urlsplit
 PASS, LOSE_REPLY, FAIL, FORGET_CONDITION = "pass", "lose reply", "fail", "forget condition"
 #: Kept on its way until `Proxy.release` is set, and forwarded then, whether somebody still waits for the reply or not.
 HOLD = "hold"
+#: Each of these before it was done, and after: answered with 503; the connection reset; no answer for as long as
+#: somebody waits for one.
+BUSY, DONE_BUSY = "503", "done, 503"
+RESET, DONE_RESET = "reset", "done, reset"
+SILENT, DONE_SILENT = "silent", "done, silent"
+#: Done, and the answer breaks off in the middle; done twice, and the second answer is passed on.
+CUT, TWICE = "cut", "twice"
 Fault = Callable[[str, str], str]
+_NEVER_DONE = frozenset((FAIL, BUSY, RESET, SILENT))
+_BUSY = b"<?xml version='1.0' encoding='UTF-8'?><Error><Code>SlowDown</Code><Message>Reduce your rate</Message></Error>"
 
 
 class Proxy:
@@ -39,11 +52,29 @@ class Proxy:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 proxy.requests[self.command] += 1
                 fate = proxy.fault(self.command, urlsplit(self.path).path)
-                if fate == FAIL:
-                    self.close_connection = True
-                    return
+                reply = None
                 if fate == HOLD:
                     proxy.release.wait(30)
+                if fate not in _NEVER_DONE:
+                    for _ in range(2 if fate == TWICE else 1):
+                        reply = self.forwarded(body, fate)
+                if fate == HOLD and reply is not None:
+                    proxy.late.append(reply[0])
+                if fate in (FAIL, LOSE_REPLY, HOLD):
+                    self.close_connection = True
+                elif fate in (RESET, DONE_RESET):
+                    self.reset()
+                elif fate in (SILENT, DONE_SILENT):
+                    self.close_connection = True
+                    self.connection.settimeout(30)
+                    with contextlib.suppress(OSError):
+                        self.connection.recv(1)
+                elif fate in (BUSY, DONE_BUSY) or reply is None:
+                    self.answer(503, [("Content-Type", "application/xml")], _BUSY)
+                else:
+                    self.answer(*reply, cut=fate == CUT)
+
+            def forwarded(self, body: bytes, fate: str) -> tuple[int, list[tuple[str, str]], bytes]:
                 headers = {
                     name: value
                     for name, value in self.headers.items()
@@ -54,19 +85,30 @@ class Proxy:
                 reply = behind.getresponse()
                 data = reply.read()
                 behind.close()
-                if fate == HOLD:
-                    proxy.late.append(reply.status)
-                if fate in (LOSE_REPLY, HOLD):
-                    self.close_connection = True
-                    return
-                self.send_response_only(reply.status)
-                for name, value in reply.getheaders():
+                return reply.status, reply.getheaders(), data
+
+            def answer(self, status: int, headers: list[tuple[str, str]], data: bytes, cut: bool = False) -> None:
+                self.send_response_only(status)
+                length = str(len(data))
+                for name, value in headers:
+                    if name.lower() == "content-length" and self.command == "HEAD":
+                        length = value
                     if name.lower() not in ("content-length", "transfer-encoding", "connection"):
                         self.send_header(name, value)
-                length = reply.getheader("Content-Length", "0") if self.command == "HEAD" else str(len(data))
                 self.send_header("Content-Length", length)
-                self.end_headers()
-                self.wfile.write(data)
+                if cut:
+                    self.close_connection = True
+                if data or not cut:
+                    self.end_headers()
+                    self.wfile.write(data[: len(data) // 2] if cut else data)
+                else:
+                    self.flush_headers()
+
+            def reset(self) -> None:
+                """An RST packet, and no FIN before it."""
+                self.close_connection = True
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                os.close(self.connection.detach())
 
             do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any
 

@@ -106,6 +106,7 @@ def test_store_json_is_lost(bucket: Bucket) -> None:
 
 def test_a_newer_format_is_refused(bucket: Bucket) -> None:
     witness = json.loads(bucket.get("store.json") or b"")
+    del witness["crc"]
     bucket.put("store.json", json.dumps(witness | {"format": 9}).encode())
     for use in (open_reader, open_writer, verify):
         with pytest.raises(StorageVersionError, match="format 9"):

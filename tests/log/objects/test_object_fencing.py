@@ -11,9 +11,9 @@ import pytest
 
 from tests.log.events import plain, plains
 from wfstore.errors import FencedError
-from wfstore.log import Cursor, open_reader, open_writer, verify
+from wfstore.log import Cursor, failpoints, open_reader, open_writer, verify
 from wfstore.log.objects import writer as writer_module
-from wfstore.objects import bucket_of
+from wfstore.objects import Bucket, bucket_of
 
 
 def test_a_claim_is_the_fence(memory: str) -> None:
@@ -115,6 +115,32 @@ def test_a_writer_that_never_pauses_is_asked_to_stop(s3: str) -> None:
     left = [entry.name for entry in bucket_of(s3).entries("summons")]
     assert left == []
     assert verify(s3).ok
+
+
+def test_a_claimant_does_not_read_all_that_came_meanwhile(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer may be faster than who reads its objects one by one, and a takeover would never come to an end."""
+    old = open_writer(memory)
+    gets: list[str] = []
+    original = Bucket.get
+
+    def get(bucket: Bucket, name: str) -> bytes | None:
+        gets.append(name)
+        return original(bucket, name)
+
+    def commit() -> None:
+        failpoints.disarm()
+        for number in range(300):
+            old.append([plain(number)])
+        monkeypatch.setattr(Bucket, "get", get)
+
+    failpoints.arm(failpoints.CLAIM_SCANNED, commit)
+    new = open_writer(memory)
+    assert (new.epoch, new.append([plain(300)])) == (2, (301, 301))
+    assert len(gets) < 10
+    with pytest.raises(FencedError):
+        old.append([plain(301)])
+    new.close()
+    assert verify(memory).ok
 
 
 def test_a_late_writer_finds_its_place_taken_after_a_trim(memory: str) -> None:

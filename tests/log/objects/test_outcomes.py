@@ -8,7 +8,7 @@ import pytest
 
 from tests.log.events import plain, plains
 from tests.log.objects.conftest import KEY, SECRET, s3_uri
-from tests.log.objects.proxy import FAIL, FORGET_CONDITION, HOLD, LOSE_REPLY, PASS, Proxy, first
+from tests.log.objects.proxy import DONE_BUSY, FAIL, FORGET_CONDITION, HOLD, LOSE_REPLY, PASS, RESET, Proxy, first
 from wfstore.errors import FencedError, OutcomeUnknownError, StorageError
 from wfstore.log import open_reader, open_writer, resolve_storage, verify
 from wfstore.objects import bucket, bucket_of, connect
@@ -136,6 +136,23 @@ def test_a_short_outage_is_waited_out(proxy: Proxy) -> None:
     proxy.fault = first(8, "PUT", "/log/", FAIL)
     assert writer.append([plain(0)]) == (1, 1)
     assert tasks(storage) == ["t0"]
+
+
+@pytest.mark.parametrize("fate", [RESET, LOSE_REPLY, DONE_BUSY])
+@pytest.mark.parametrize("put", [0, 1])
+def test_the_proof_of_put_if_absent_survives_faults(proxy: Proxy, fate: str, put: int) -> None:
+    """A manager does not fail to start for one reply that was lost, and accuses no storage of what the network did."""
+    puts: list[str] = []
+
+    def fault(method: str, path: str) -> str:
+        if method == "PUT" and "/probe/" in path:
+            puts.append(path)
+            return fate if len(puts) == put + 1 else PASS
+        return PASS
+
+    proxy.fault = fault
+    assert open_writer(s3_uri(proxy.url)).append([plain(0)]) == (1, 1)
+    assert len(puts) == 3
 
 
 def test_a_storage_that_ignores_put_if_absent_is_refused(proxy: Proxy) -> None:

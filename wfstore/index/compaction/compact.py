@@ -19,6 +19,7 @@ from wfstore.index.compaction.sweep import Swept, sweep
 from wfstore.index.compaction.workers import Task, Workers
 from wfstore.index.retention import Dropped
 from wfstore.log import failpoints, now_us, open_reader, store_id
+from wfstore.log._files import translated
 from wfstore.log.history import HistoryFiles
 from wfstore.log.manifest import (
     HistoryFile,
@@ -72,7 +73,7 @@ def compact(
     Raises the StorageError family: then nothing is lost, and the next compaction goes on.
     """
     said = Compacted()
-    with Workers(storage, workers) as pool:
+    with translated(storage, "compacting"), Workers(storage, workers) as pool:
         job = _Compaction(storage, pool, progress, said)
         while job.once(purge):
             pass
@@ -95,7 +96,7 @@ def drop_payloads(
     say about it in the manifest whose files end before the given seq.
     """
     said = Compacted()
-    with Workers(storage, workers) as pool:
+    with translated(storage, "compacting"), Workers(storage, workers) as pool:
         job = _Compaction(storage, pool, progress, said)
         while (count := job.drop_payloads(chosen, dropped)) is None:
             pass

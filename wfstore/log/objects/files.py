@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import asdict
-from typing import Any
 
 from wfstore.errors import DamageError, StorageError
 from wfstore.log.lease import LEASE_FILE, Lease
-from wfstore.log.segment import FORMAT, newer_format
-from wfstore.log.witness import WITNESS_FILE, Witness
+from wfstore.log.witness import WITNESS_FILE, Witness, decoded, encoded
 from wfstore.objects import Bucket, bucket_of
 
 FLOOR_FILE = "floor.json"
@@ -19,26 +17,17 @@ FLOOR_FILE = "floor.json"
 def read_witness(bucket: Bucket) -> Witness | None:
     """None when there is none. Raises DamageError, StorageVersionError, StorageError."""
     data = bucket.get(WITNESS_FILE)
-    if data is None:
-        return None
-    try:
-        values: dict[str, Any] = json.loads(data)
-        if values["format"] > FORMAT:
-            raise newer_format(bucket.storage, values["format"])
-        known = {name: values[name] for name in Witness.__dataclass_fields__ if name in values}
-        return Witness(**known)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamageError(bucket.storage, WITNESS_FILE, 0, f"not a store's description: {error}") from error
+    return None if data is None else decoded(bucket.storage, WITNESS_FILE, data)
 
 
 def write_witness(bucket: Bucket, witness: Witness) -> None:
-    bucket.put(WITNESS_FILE, (json.dumps(asdict(witness)) + "\n").encode())
+    bucket.put(WITNESS_FILE, encoded(witness))
 
 
 def ensure_witness(bucket: Bucket, created_at: int, known_id: str | None) -> Witness:
     """The store's witness; the store is created when it is absent. `known_id`: of a log that lost its store.json."""
     witness = Witness(known_id or uuid.uuid4().hex, created_at)
-    bucket.create(WITNESS_FILE, (json.dumps(asdict(witness)) + "\n").encode())
+    bucket.create(WITNESS_FILE, encoded(witness))
     found = read_witness(bucket)
     if found is None:
         raise StorageError(bucket.storage, "store.json was created and has vanished again")
@@ -78,4 +67,9 @@ def read_floor(bucket: Bucket) -> int:
 
 def write_floor(bucket: Bucket, next_seq: int) -> None:
     """Say, before anything is removed, that events below `next_seq` will be."""
-    bucket.put(FLOOR_FILE, (json.dumps({"next_seq": next_seq}) + "\n").encode())
+    bucket.put(FLOOR_FILE, floor_text(next_seq))
+
+
+def floor_text(next_seq: int) -> bytes:
+    """What the file says then."""
+    return (json.dumps({"next_seq": next_seq}) + "\n").encode()

@@ -60,6 +60,11 @@ class ObjectLogWriter:
         return self._witness.store_id
 
     @property
+    def restored(self) -> bool:
+        """As `LogWriter.restored`."""
+        return self._witness.restored_seq > 0 and self.next_seq == self._witness.restored_seq + 1
+
+    @property
     def next_seq(self) -> int:
         return self._end.place.first_seq
 

@@ -1,0 +1,1 @@
+"""The guarantees of wfstore as figures: campaigns of injected faults, each with a negative control. See campaign.py."""
