@@ -184,6 +184,20 @@ class OutputNotReadyError(WorkflowError, ValueError):
         return f"Cannot load output from workflow '{workflow_id}': it was interrupted. Resume it first."
 
 
+class LimitExceededError(WfstoreError, ValueError):
+    """Something is larger than a limit of the store allows; nothing was written. ``limit`` names it, ``allowed`` and
+    ``size`` are in its unit (bytes, tasks, workflows or events), ``what`` says whose size it is."""
+
+    def __init__(self, limit: str, allowed: int, size: int, what: str) -> None:
+        self.limit, self.allowed, self.size, self.what = limit, allowed, size, what
+        super().__init__(limit, allowed, size, what)
+
+    def __str__(self) -> str:
+        unit = self.limit.rpartition("_")[2]
+        more = f"workflow.init(limits={{{self.limit!r}: ...}}) sets another limit for this store"
+        return f"{self.what}: {self.size:,} {unit}, and {self.limit} allows {self.allowed:,}. {more}"
+
+
 # -- the store --------------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from tests.log.objects import proxy as net
 from wfstore.log import Writer, open_reader, open_writer, resolve_storage, verify
 from wfstore.log.objects import link
+from wfstore.log.objects.writer import ObjectLogWriter
 from wfstore.model.events import Event
 from wfstore.objects import bucket_of
 
@@ -114,9 +115,14 @@ class Lane:
 
     def manager(self) -> Writer:
         """The next manager: whatever was left open before is settled by its claim, and what comes late is refused."""
-        writer = open_writer(self.through)
+        writer = open_writer(self.direct)
         self.arrive_late()
         return writer
+
+    def route(self, writer: Writer, storage: str) -> None:
+        """Let the writer's further requests go this way: through the proxy by an impatient client, or directly."""
+        assert isinstance(writer, ObjectLogWriter)
+        writer._bucket = bucket_of(storage)
 
     def append(self, writer: Writer, name: str) -> None:
         """Commit one event; it is acknowledged when this returns."""

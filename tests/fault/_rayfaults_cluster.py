@@ -24,11 +24,11 @@ from tests.fault._rayfaults_load import OTHER, now_us
 from wfstore.engine import host
 from wfstore.model import events as ev
 
-#: Ray takes 65 s to give up a node that does not answer; here it is 12 s, and 4 s when it is dead.
+#: Ray takes 65 s to give up a node that does not answer; here it is about 6 s, and 4 s when it is dead.
 IMPATIENT = {
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 1000,
-    "health_check_timeout_ms": 2000,
+    "health_check_timeout_ms": 1000,
     "health_check_failure_threshold": 4,
 }
 #: A busy machine is not a dead one.

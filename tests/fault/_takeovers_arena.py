@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fault import _takeovers_processes as processes
-from tests.fault._takeovers_manager import CONTEXT, Manager, Past
+from tests.fault._takeovers_manager import CONTEXT, Guard, Manager, Past
 from tests.fault._takeovers_processes import LAST, Reign
 from wfstore.log import failpoints
 from wfstore.objects import is_uri
@@ -19,7 +19,7 @@ from wfstore.objects import is_uri
 #: Nothing here takes a second on an idle machine; now and then this one is frozen for a minute.
 _PATIENCE_S = 120.0
 #: With a protection off nobody waits long for what it would have led to.
-_PATIENCE_WITHOUT_S, _FENCED_WITHOUT_S = 5.0, 0.05
+_PATIENCE_WITHOUT_S, _READERS_WITHOUT_S, _FENCED_WITHOUT_S = 10.0, 15.0, 0.05
 _KINDS = ("paused", "asleep", "killed", "live", "crossed", "raced", "overtaken")
 #: Segments of at most so many bytes are full within a few commits.
 _SMALL_BYTES = 1_000
@@ -96,6 +96,7 @@ class Arena:
     def __post_init__(self) -> None:
         self._patience_s = _PATIENCE_S if self.off is None else _PATIENCE_WITHOUT_S
         self.objects = is_uri(self.storage)
+        self._guard = Guard()
         # A store that is not there yet can be neither followed nor opened.
         first = self.order(Takeover.drawn(0, self.objects), -1)
         self.settle([first])
@@ -109,6 +110,7 @@ class Arena:
             target=processes.read_on, args=(theirs, self.storage, how, pause_s, self.compacting, self.off)
         )
         process.start()
+        self._guard.watch(process.pid)
         theirs.close()
         return how, process, ours
 
@@ -176,7 +178,7 @@ class Arena:
         """Tell a manager that has nothing to do to reign."""
         manager = next((m for m in self.managers if m.free), None)
         if manager is None:
-            manager = Manager(self.off)
+            manager = Manager(self.off, self._guard)
             self.managers.append(manager)
         name = name or f"r{len(self.pasts)}"
         notes = str(self.folder / f"{name}.notes")
@@ -256,7 +258,9 @@ class Arena:
         self.fenced(old)
         found = {}
         for way, process, pipe in self.readers:
-            if not pipe.poll(_PATIENCE_S):
+            if not pipe.poll(_PATIENCE_S if self.off is None else _READERS_WITHOUT_S):
+                if self.off is not None:
+                    continue  # led astray by what was switched off
                 raise NeverCameError(f"a reader ({way}) never came to the last event")
             found[way] = pipe.recv()
             process.join()
@@ -270,3 +274,4 @@ class Arena:
             process.kill()
             process.join()
             pipe.close()
+        self._guard.end()

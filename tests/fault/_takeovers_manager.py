@@ -12,7 +12,7 @@ from tests.fault import _takeovers_processes as processes
 from tests.fault._takeovers_processes import Reign, commits_noted
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([processes.__name__, "obstore.store"])
+CONTEXT.set_forkserver_preload([processes.__name__, "wfstore._store", "obstore.store"])
 
 
 @dataclass
@@ -29,11 +29,28 @@ class Past:
     text: str = ""
 
 
+class Guard:
+    """A process that kills the others when the campaign's own is gone: who is stopped would never notice that."""
+
+    def __init__(self) -> None:
+        self._pipe, theirs = CONTEXT.Pipe()
+        self._process = CONTEXT.Process(target=processes.guard, args=(theirs,))
+        self._process.start()
+        theirs.close()
+
+    def watch(self, pid: int | None) -> None:
+        self._pipe.send(pid)
+
+    def end(self) -> None:
+        self._pipe.close()
+        self._process.join()
+
+
 class Manager:
     """A process that reigns when it is told to."""
 
-    def __init__(self, off: str | None) -> None:
-        self._off = off
+    def __init__(self, off: str | None, guard: Guard) -> None:
+        self._off, self._guard = off, guard
         self.past: Past | None = None
         self._begin()
 
@@ -41,6 +58,7 @@ class Manager:
         self._pipe, theirs = CONTEXT.Pipe()
         self.process = CONTEXT.Process(target=processes.manage, args=(theirs, self._off))
         self.process.start()
+        self._guard.watch(self.process.pid)
         theirs.close()
 
     def reign(self, reign: Reign, case: int) -> Past:

@@ -7,7 +7,6 @@ somebody's event of the workflow `LAST` comes by.
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import random
@@ -18,6 +17,8 @@ import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import NamedTuple
+
+import psutil
 
 import wfstore
 from wfstore.errors import WfstoreError
@@ -38,7 +39,6 @@ TRIED, ACKNOWLEDGED, CLAIMED = 1, 2, 3
 #: The protections that can be switched off.
 FENCE, FENCE_GONE = "fence check", "fence check when claim and segment are gone"
 PUT_IF_ABSENT, SECOND_LOOK = "put-if-absent", "readers' second look"
-_PR_SET_PDEATHSIG = 1
 Seen = tuple[int, int, str, int]
 
 
@@ -85,12 +85,24 @@ def commits_noted(path: str) -> int:
         return 0
 
 
+def guard(pipe: Connection) -> None:
+    """Kill the processes whose ids were sent, if they are still there, once the other end of the pipe is closed."""
+    watched: set[int] = set()
+    try:
+        while True:
+            watched.add(pipe.recv())
+    except EOFError:
+        for process in psutil.Process(os.getppid()).children():
+            if process.pid in watched:
+                process.kill()
+
+
 # -- managers ---------------------------------------------------------------------------------------------------------
 
 
 def manage(pipe: Connection, off: str | None) -> None:
     """Reign as often as told to, until the pipe's other end is closed."""
-    _begin(off)
+    _switch_off(off)
     # One that never pauses is asked to stop by an object; the campaign has no second for that.
     object_writer.SUMMONS_EVERY_S = 0.1
     try:
@@ -105,9 +117,7 @@ def manage(pipe: Connection, off: str | None) -> None:
         pipe.send(("broken", 0, traceback.format_exc()))
 
 
-def _begin(off: str | None) -> None:
-    """Without the protection `off`, and until the campaign's process ends: who is stopped would never notice that."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _switch_off(off: str | None) -> None:
     if off == FENCE:
         LogWriter._check_fence = lambda self: None  # type: ignore[method-assign]
     elif off == FENCE_GONE:
@@ -180,7 +190,7 @@ def _interrupt_at(point: str, count: int, how: signal.Signals) -> None:
 
 def read_on(pipe: Connection, storage: str, how: str, pause_s: float, whole: bool, off: str | None) -> None:
     """Read in one of the ways of `WAYS` until the last event has come by, and send what was seen."""
-    _begin(off)
+    _switch_off(off)
     try:
         pipe.send((WAYS[how](storage, pause_s, whole), None))
     except WfstoreError as error:

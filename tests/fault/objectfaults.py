@@ -34,6 +34,7 @@ def _commit(lane: Lane, case: int, script: Script) -> None:
     writer, rival, name = lane.manager(), Rival(lane, case), f"{case} commit"
     lane.append(writer, f"{case} before")
     said = "done"
+    lane.route(writer, lane.through)
     try:
         with lane.faults(script, rival, "/log/"):
             lane.append(writer, name)
@@ -44,6 +45,7 @@ def _commit(lane: Lane, case: int, script: Script) -> None:
     except OutcomeUnknownError:
         said = "unknown"
         lane.unknown.add(name)
+    lane.route(writer, lane.direct)
     lane.counts[said] += 1
     lane.counts["unknown without an outage"] += said == "unknown" and not script.outage
     if said == "done" and not rival.came:
@@ -73,6 +75,7 @@ def _claim(lane: Lane, case: int, script: Script, part: str = "/log/") -> None:
         lane.counts["no claim without an outage"] += not script.outage
         return
     lane.counts["claimed"] += 1
+    lane.route(writer, lane.direct)
     try:
         lane.append(writer, f"{case} claimed")
     except FencedError:

@@ -173,20 +173,29 @@ def test_headers_many(body: bytes, noise: bytes) -> None:
 
 def rows_of_a_sound_frame(body: bytes, rows: int) -> None:
     """The checksum is right, so somebody wrote these bytes on purpose."""
-    store = Path(tempfile.mkdtemp(prefix="wfstore-fuzz-"))
-    writer = open_writer(str(store))
-    segment = writer._segment
-    data, _ = frame.build(frame.EVENT_MAGIC, body, segment.epoch, rows, segment.end.next_seq, segment.end.crc)
-    os.pwrite(segment.fd, data, segment.end.offset)
-    os.close(segment.fd)
-    for read in (
-        lambda: LogReader(str(store)).read()[0].num_rows,
-        lambda: sum(1 for _ in LogReader(str(store)).events()),
-    ):
-        try:
-            assert read() == rows
-        except DamageError as error:
-            assert segment.name in error.path
+    with tempfile.TemporaryDirectory() as store:
+        writer = open_writer(store)
+        segment = writer._segment
+        data, _ = frame.build(frame.EVENT_MAGIC, body, segment.epoch, rows, segment.end.next_seq, segment.end.crc)
+        os.pwrite(segment.fd, data, segment.end.offset)
+        os.close(segment.fd)
+        for read in (_rows_as_table, _rows_as_events):
+            try:
+                found = read(store)
+            except DamageError as error:
+                named = error.path
+            else:
+                assert found == rows
+                continue
+            assert segment.name in named
+
+
+def _rows_as_table(store: str) -> int:
+    return int(LogReader(store).read()[0].num_rows)
+
+
+def _rows_as_events(store: str) -> int:
+    return sum(1 for _ in LogReader(store).events())
 
 
 @settings(FEW, max_examples=25)

@@ -11,7 +11,8 @@ from tests.index.worlds import World, fan
 from wfstore.index import catalog, database, reference, reports
 
 REPOSITORY = Path(__file__).parents[2]
-FOLDERS = ("tables", "folds", "views", "facts", "cold", "rewrite", "fill", "store", "verify", "reports", "examples", "dashboard")
+FOLDERS = ("tables", "folds", "views", "facts", "cold", "rewrite", "fill", "store", "verify", "reports", "examples",
+           "dashboard")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FOLDERS)

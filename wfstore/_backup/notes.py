@@ -30,6 +30,8 @@ _REFRESH_S = 10.0
 #: By these it is told whether two logs have the same event at the same seq.
 _PROOF = ("seq", "epoch", "ts", "type", "workflow_id", "run", "task_id", "attempt", "request_id")
 PROOF_ROWS = 100
+#: Places that this process copies to now.
+_active: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +147,15 @@ def working(place: Place, what: str, store_id: str, source: str, seq: int) -> It
 
     if not place.create(UNFINISHED_FILE, text()):
         other = at_work(unfinished(place) or {})
-        if other is not None:
+        own = own_lease(0, None, 0)
+        # One of this process that could not say that it was over, as the storage failed.
+        is_over = other is not None and (other.pid, other.host) == (own.pid, own.host) and place.storage not in _active
+        if other is not None and not is_over:
             reason = f"another copy to this place is under way: process {other.pid} on {other.host}"
             raise StorageError(place.storage, f"{reason}. Wait until it is done")
         place.put(UNFINISHED_FILE, text())
     stop = threading.Event()
+    _active.add(place.storage)
 
     def refresh() -> None:
         while not stop.wait(_REFRESH_S):
@@ -163,13 +169,17 @@ def working(place: Place, what: str, store_id: str, source: str, seq: int) -> It
     try:
         yield
     except BaseException:
-        stop.set()
-        thread.join()
+        _end(place, stop, thread)
         _leave(place, text())
         raise
+    _end(place, stop, thread)
+    place.remove([UNFINISHED_FILE])
+
+
+def _end(place: Place, stop: threading.Event, thread: threading.Thread) -> None:
     stop.set()
     thread.join()
-    place.remove([UNFINISHED_FILE])
+    _active.discard(place.storage)
 
 
 def _leave(place: Place, text: bytes) -> None:

@@ -30,9 +30,10 @@ What all verbs share:
 - On a terminal tables are shortened to its width, and a line below names the columns that found no room; in a pipe
   nothing is shortened and there are no colours.
 - Progress is shown on a terminal only, on stderr.
-- `ls`, `show`, `history`, `tail`, `sql`, `report`, `dashboard`, `verify` and `stats` read the store's files: they need
-  no Ray, no server and no lock, and do not disturb whoever writes. `demo`, `resume`, `rerun`, `cancel`, `delete` and
-  `dashboard --ray` join the Ray of this machine or of `$RAY_ADDRESS`, and start a local one where there is none.
+- `ls`, `show`, `history`, `tail`, `sql`, `report`, `dashboard`, `verify`, `backup` and `stats` read the store's files:
+  they need no Ray, no server and no lock, and do not disturb whoever writes. `demo`, `resume`, `rerun`, `cancel`,
+  `delete` and `dashboard --ray` join the Ray of this machine or of `$RAY_ADDRESS`, and start a local one where there is
+  none.
 
 | exit code | meaning |
 |---|---|

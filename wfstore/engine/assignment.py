@@ -38,6 +38,7 @@ class Assignment(NamedTuple):
     call and takes it, instead of giving its lease back to Ray and being leased again.
     actor: method of a virtual actor and its state (None: not made yet)
     variables: environment variables to set (None: to take away) before user code
+    most_bytes: of a value that is kept
     older: of the older generation: a returned ObjectRef is followed to its value
     """
 
@@ -61,6 +62,7 @@ class Assignment(NamedTuple):
     actor: tuple[str, tuple[int, Any] | None] | None = None
     older: bool = False
     variables: dict[str, str | None] | None = None
+    most_bytes: int | None = None
 
     @property
     def key(self) -> AttemptKey:

@@ -23,9 +23,11 @@ from wfstore.engine.dag.build import build
 from wfstore.engine.dag.functions import dump_function, find_function
 from wfstore.engine.driverlog import DriverLog, asking, submitter
 from wfstore.engine.failures import as_rays
+from wfstore.engine.patience import is_full
 from wfstore.log import resolve_storage
-from wfstore.model.commands import CallActor, Cancel, Command, Delete, Resume, SendEvent, Submit
+from wfstore.model.commands import CallActor, Cancel, Command, Configure, Delete, Resume, SendEvent, Submit
 from wfstore.model.define import check_metadata, check_workflow_id
+from wfstore.model.limits import checked, limits_of
 from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef
 from wfstore.model.sending import check_event_key
 from wfstore.objects import is_uri
@@ -37,6 +39,9 @@ _BLOCKING = frozenset({"run", "wait", "call_actor"})
 _EVENT_INLINE_BYTES = 4096
 _RETRY_FOR_S = 120.0
 _RETRY_EVERY_S = 0.2
+#: A manager that waits for space on a full disk is waited for so long.
+_FULL_FOR_S = 10.0
+_NO_SPACE = "no space is left, and the manager waits for some. Free some: what was accepted goes on by itself then"
 #: How long an observer waits for the manager, which may be stopped and yet hold its connections.
 _PATIENCE_S = 30.0
 
@@ -56,7 +61,8 @@ class Client:
         self.storage: str = facts["storage"]
         self.limits: tuple[int | None, int | None] = (facts["max_running_workflows"], facts["max_pending_workflows"])
         self._sees_storage = is_uri(self.storage) or (Path(self.storage) / "store.json").exists()
-        self._store = PayloadStore(self.storage)
+        self.allowed = limits_of(facts["limits"])
+        self._store = PayloadStore(self.storage, self.allowed.max_payload_bytes)
         self._driver: dict[str, Any] | None = None
         self._log = DriverLog(asking(lambda: self._handle, submitter(), self._channel))
         self._session = ray.get_runtime_context().get_session_name()
@@ -84,7 +90,12 @@ class Client:
             except RayTaskError as error:
                 raise _cause_of(error) from None
             except (ActorUnavailableError, ActorDiedError) as error:
-                if time.monotonic() > deadline or not self._find_again(error):
+                if not self._find_again(error):
+                    raise errors.ManagerLostError(self.storage, f"the manager does not answer: {error}") from None
+                late = time.monotonic() - deadline + _RETRY_FOR_S
+                if late > _FULL_FOR_S and self._sees_storage and is_full(self.storage):
+                    raise errors.StorageFullError(self.storage, _NO_SPACE) from None
+                if late > _RETRY_FOR_S:
                     raise errors.ManagerLostError(self.storage, f"the manager does not answer: {error}") from None
                 time.sleep(_RETRY_EVERY_S)
 
@@ -216,8 +227,26 @@ class Client:
                 self._driver["packages"] = kept
         return self._driver
 
+    def configure(self, limits: Mapping[str, int | None]) -> None:
+        """Set limits of the store. Raises TypeError, ValueError for what is none."""
+        self.order(Configure(checked(limits), uuid.uuid4().hex, _job()))
+        self._learn_limits()
+
+    def _learn_limits(self) -> None:
+        self.allowed = limits_of(self.call("describe")["limits"])
+        self._store.max_bytes = self.allowed.max_payload_bytes
+
+    def _check_size(self, data: bytes) -> None:
+        """Before anything is written. Raises LimitExceededError; others may have set the limits anew meanwhile."""
+        try:
+            self._store.check(len(data))
+        except errors.LimitExceededError:
+            self._learn_limits()
+            self._store.check(len(data))
+
     def put(self, data: bytes) -> PayloadRef:
         """Keep a pickled value before the event that points to it."""
+        self._check_size(data)
         if self._sees_storage or len(data) <= INLINE_LIMIT_BYTES:
             return self._store.put(data)
         kept: PayloadRef = self.call("keep", data, False)
@@ -225,6 +254,7 @@ class Client:
 
     def put_function(self, data: bytes) -> str:
         """Keep a function body; returns its hash."""
+        self._check_size(data)
         ref: PayloadRef = self._store.put_file(data) if self._sees_storage else self.call("keep", data, True)
         return ref.hash
 
@@ -306,12 +336,16 @@ def connect(
     namespace: str | None = None,
     max_running: int | None = None,
     max_pending: int | None = None,
+    limits: Mapping[str, int | None] | None = None,
 ) -> Client:
     """This process's client; starts Ray and the manager where there are none.
+
+    limits: to be set, whether the manager is new or runs already.
 
     Raises RuntimeError for another storage in the same namespace, ValueError for other limits, the StorageError family.
     """
     global _current
+    limits = checked(limits or {})
     if _current is not None and not _current.usable():
         _current = None
     inside = current_task()
@@ -323,6 +357,8 @@ def connect(
         handle = host.find(space) or host.start(storage, space, max_running, max_pending)
         _current = Client(handle, space)
     _check_same(_current, storage, max_running, max_pending)
+    if limits:
+        _current.configure(limits)
     return _current
 
 

@@ -104,7 +104,7 @@ class Commits(ABC):
         """
         try:
             caused = decide(self._state, command, now)
-            return caused, pack(caused)
+            return caused, self._packed(caused)
         except (TypeError, ValueError) as error:
             if not isinstance(command, RecordOutcome):
                 if isinstance(error, errors.WfstoreError):
@@ -113,6 +113,16 @@ class Commits(ABC):
             outcome = failed(error, "serialization")
         caused = decide(self._state, replace(command, outcome=outcome), now)
         return caused, pack(caused)
+
+    def _packed(self, events: list[Event]) -> Rows:
+        """Raises TypeError, ValueError where one does not fit the log; LimitExceededError where one is too large."""
+        rows = pack(events)
+        limits = self._state.limits
+        if len(rows.data) > limits.max_event_bytes:
+            for event in events:
+                about = f"event {event.type} of workflow {event.workflow_id!r}"
+                limits.check("max_event_bytes", len(pack([event]).data), about)
+        return rows
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

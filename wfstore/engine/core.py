@@ -64,6 +64,7 @@ class Core(Commits):
         self._values = Values()
         self._orders = Orders(storage, recovered.store_id, manager, self._values)
         self._orders.runtime_env = runtime_env
+        self._orders.most_bytes = lambda: self._state.limits.max_payload_bytes
         leases = OwnedLeases(manager[:2], recovered.store_id, manager[3], self._durable)
         self._executor = TaskExecutor(self._on_ended, leases)
         self._listeners = ListenerPool(

@@ -31,11 +31,13 @@ from wfstore.engine.failures import as_rays
 from wfstore.engine.incarnation import is_replaced
 from wfstore.engine.leases import survivors
 from wfstore.engine.orders import place_of
+from wfstore.engine.patience import with_patience
 from wfstore.engine.recovery import recover
+from wfstore.engine.room import Room
 from wfstore.engine.waiter import MOST_IN_MANAGER, Key, Outbox
 from wfstore.log import now_us, own_lease, remove_lease, write_lease
 from wfstore.model import events as ev
-from wfstore.model.commands import CallActor, Command, Place, RecordStarted, Submit
+from wfstore.model.commands import CallActor, Command, Place, RecordStarted, Resume, Submit
 from wfstore.model.define import defined_again, files_of
 from wfstore.model.events import Event
 from wfstore.model.payload import PayloadRef
@@ -70,11 +72,18 @@ class WorkflowManagementActor(Core):
         self._node_id = context.get_node_id()
         self._session = context.get_session_name()
         introduction = self._describe_self(max_running, max_pending)
-        recovered = recover(storage, self._session, introduction, partial(survivors, name))
+        begin = partial(recover, storage, self._session, introduction, partial(survivors, name))
+        # Who starts the first one is told at once that a disk is full; the next one is there for what was accepted.
+        recovered = with_patience(storage, begin) if context.was_current_actor_reconstructed else begin()
         manager = (*name, self._node_id, recovered.writer.epoch)
         super().__init__(storage, recovered, manager, runtime_env)
         self._outbox = Outbox(self.wait)
         self._values_awaited = 0
+        self._room = Room(
+            lambda: self._commits.waiting_bytes,
+            lambda: self._state.seq + 1 - self._memory.archive.known.next_seq,
+            lambda: self._state.limits.max_tail_events,
+        )
         self._compactions = Compactions(storage, recovered.log, self._memory.archive, self._let_go)
         self._begin(self._compactions.run())
         self._begin(self._keep_lease())
@@ -120,6 +129,7 @@ class WorkflowManagementActor(Core):
 
     async def send_event(self, pickled: bytes, hold_s: float) -> str:
         """Carry out a `SendEvent`; returns, once it is durable, what `Deliveries.outcome` says within `hold_s`."""
+        await self._room.enter()
         return await self._deliveries.outcome(await self._commit(pickle.loads(pickled)), hold_s)
 
     async def report_read(self, pickled: bytes) -> None:
@@ -137,6 +147,8 @@ class WorkflowManagementActor(Core):
         await self.carry_out(command)
 
     async def carry_out(self, command: Command) -> None:
+        if isinstance(command, Submit | CallActor | Resume):
+            await self._room.enter()
         if isinstance(command, Submit | CallActor):
             self._open_log(command.driver)
         await self._commit(command)
@@ -178,7 +190,17 @@ class WorkflowManagementActor(Core):
 
     @ray.method(max_task_retries=-1)  # a pure wait: refs handed out survive this process
     async def wait(self, workflow_id: str, task_id: str | None = None) -> Answer:
-        """The output once it is known, or the error instead."""
+        """The output once it is known, or the error instead. Where the log takes no more, the next manager answers."""
+        try:
+            return await self._output(workflow_id, task_id)
+        except errors.StorageError as error:
+            if error is not self._halted or isinstance(error, errors.FencedError):
+                raise
+        # This process ends in a moment; whoever only waits is asked to come again by that, and loses nothing.
+        never: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        return await never
+
+    async def _output(self, workflow_id: str, task_id: str | None) -> Answer:
         async with self._memory.present(self._state, workflow_id):
             self._find(workflow_id)
         while True:
@@ -220,7 +242,7 @@ class WorkflowManagementActor(Core):
 
     async def keep(self, data: bytes, as_file: bool) -> PayloadRef:
         """Store a payload for a driver that does not see the storage itself."""
-        store = PayloadStore(self._storage)
+        store = PayloadStore(self._storage, self._state.limits.max_payload_bytes)
         return await asyncio.to_thread(store.put_file if as_file else store.put, data)
 
     async def status(self, workflow_id: str) -> str:
@@ -303,6 +325,7 @@ class WorkflowManagementActor(Core):
             "storage": self._storage,
             "max_running_workflows": self._state.max_running,
             "max_pending_workflows": self._state.max_pending,
+            "limits": self._state.limits._asdict(),
             "node_id": self._node_id,
             "pid": os.getpid(),
             "epoch": self._recovered.writer.epoch,

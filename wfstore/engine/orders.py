@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from wfstore.engine import packages
@@ -51,6 +51,7 @@ class Orders:
         self._functions: OrderedDict[str, bytes | None] = OrderedDict()
         self._environments: dict[tuple[str, ...], dict[str, Any]] = {}
         self.runtime_env: dict[str, Any] = {}
+        self.most_bytes: Callable[[], int | None] = lambda: None
 
     def order(self, workflow: WorkflowState, task: TaskState) -> Order:
         """The order for the open attempt of `task`."""
@@ -79,6 +80,7 @@ class Orders:
             self._actor_call(workflow, task),
             options.interruptible,
             self._variables(workflow, task),
+            self.most_bytes(),
         )
         environment = self._environment(workflow)
         # Somebody in a task waits for a workflow that was submitted there: it must not wait behind its like.

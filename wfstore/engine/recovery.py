@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import heapq
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 from wfstore.engine.assignment import AttemptKey, LeaseId
 from wfstore.engine.carrying import is_open, keeps_values, losses
 from wfstore.engine.memory import Memory
-from wfstore.errors import StorageError, WorkflowQueueFullError
+from wfstore.errors import LimitExceededError, StorageError, WorkflowQueueFullError
 from wfstore.log import Cursor, Reader, Writer, now_us, open_reader, open_writer
 from wfstore.log.archive import Archive
 from wfstore.model import events as ev
@@ -25,6 +26,7 @@ from wfstore.model.decide import decide
 from wfstore.model.events import Event
 from wfstore.model.state import State
 from wfstore.model.statuses import RUNNING, WORKFLOW_ACTIVE
+from wfstore.model.wire import dumps
 from wfstore.schema.codec import to_events
 
 _ENDS = frozenset({ev.WORKFLOW_SUCCEEDED, ev.WORKFLOW_FAILED, ev.WORKFLOW_CANCELED})
@@ -81,7 +83,7 @@ def recover(storage: str, session: str, introduction: list[Event], survivors: Su
     alive = survivors(writer.store_id, writer.epoch, lambda key: key[0] in may_go_on and is_open(state, key))
     carried = [name for name in running if name in {key[0] for key in alive}]
     to_resume = [name for name in [*running, *state.queue] if name not in carried]
-    events = _taken_in(state, introduction)
+    events = _taken_in(state, [_inheriting(event, state) for event in introduction])
     for workflow_id in dict.fromkeys([*to_resume, *left_open]):
         if workflow_id not in carried:
             events += _taken_in(state, decide(state, Interrupt(workflow_id), now_us()))
@@ -91,10 +93,18 @@ def recover(storage: str, session: str, introduction: list[Event], survivors: Su
             resumed += _taken_in(state, decide(state, command, now_us()))
     for workflow_id in to_resume if same_cluster else ():
         # The new manager's limits may be narrower than the old one's: what finds no room stays RESUMABLE.
-        with contextlib.suppress(WorkflowQueueFullError):
+        with contextlib.suppress(WorkflowQueueFullError, LimitExceededError):
             resumed += _taken_in(state, decide(state, Resume(workflow_id, by="recovery"), now_us()))
     writer.append(events + resumed)
     return Recovered(writer, log, state, memory, writer.store_id, resumed, alive, carried)
+
+
+def _inheriting(event: Event, state: State) -> Event:
+    """Limits are the store's: the next manager has those of the last one."""
+    if event.type != ev.CONFIG_SET or not state.given_limits:
+        return event
+    said = json.loads(event.attributes or "{}")
+    return event._replace(attributes=dumps({**said, "limits": state.given_limits}))
 
 
 def restored(storage: str, archive: Archive, log: Reader) -> tuple[State, Memory]:

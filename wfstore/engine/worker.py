@@ -10,7 +10,7 @@ import os
 import pickle
 import time
 import traceback
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import ray
@@ -23,6 +23,7 @@ from wfstore.engine.dag.arguments import load
 from wfstore.engine.dag.build import build
 from wfstore.engine.dag.continuation import is_continuation, unwrap
 from wfstore.engine.dag.reference import Unresolved
+from wfstore.engine.patience import with_patience
 from wfstore.engine.probe import check_storage_visible
 from wfstore.engine.reporter import REPORTER, ManagerSilentError, exchange, reports_quickly
 from wfstore.log import now_us
@@ -34,6 +35,8 @@ _TRACEBACK_LIMIT = 16_000
 _MESSAGE_LIMIT = 2_000
 _NAME_LIMIT = 200
 _MOST_PER_LEASE = 100
+#: How long a value waits for space on a full disk before its attempt fails.
+_PATIENCE_S = 600.0
 _SHORT_US = 100_000
 
 
@@ -149,7 +152,7 @@ def _execute(job: Assignment, inputs: tuple[Any, ...], told: Told) -> tuple[Outc
             if job.actor is None:
                 value = function(*args, **kwargs)
             else:
-                value, state = call_method(function, job.actor, args, kwargs, PayloadStore(job.storage))
+                value, state = call_method(function, job.actor, args, kwargs, _Patient(job.storage, job.most_bytes))
     except BaseException as error:  # SystemExit and KeyboardInterrupt are ends of user code like any other
         return _with_tails(failed(error, "app", _retryable(job, error), place, fetch_s), printed), None
     ended_at = now_us()
@@ -178,9 +181,19 @@ def _with_tails(outcome: Outcome, printed: tails.Mark) -> Outcome:
     return outcome._replace(stdout=_clean(stdout), stderr=_clean(stderr))
 
 
+class _Patient(PayloadStore):
+    """Where no space is left for a value, it waits a while: the work was done."""
+
+    def put(self, data: bytes) -> PayloadRef:
+        return with_patience(self.storage, partial(super().put, data), _PATIENCE_S)
+
+    def put_file(self, data: bytes) -> PayloadRef:
+        return with_patience(self.storage, partial(super().put_file, data), _PATIENCE_S)
+
+
 def _keep(job: Assignment, value: Any, place: Place, ended_at: int, fetch_s: float) -> tuple[Outcome, Any]:
     began = time.perf_counter()
-    store = PayloadStore(job.storage)
+    store = _Patient(job.storage, job.most_bytes)
     if is_continuation(value):
         dag = build(unwrap(value), (), {}, store.put, lambda body: store.put_file(body).hash)
         return Outcome(True, ended_at, place, continuation=dag, fetch_s=fetch_s), None

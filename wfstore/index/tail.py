@@ -151,7 +151,7 @@ class Index:
 
         def answer(cursor: Connection, paths: list[str]) -> Between:
             about = {"low": low, "high": high}
-            source, params = (("range_files", {**about, "paths": paths}) if paths else ("range_tail", about))
+            source, params = ("range_files", {**about, "paths": paths}) if paths else ("range_tail", about)
             events = cursor.sql(queries[source].sql, params=params).to_arrow_table()
             rows = {name: cursor.sql(queries[name].sql, params=about).to_arrow_table() for name in views}
             (alive,) = cursor.execute(queries["manager"].sql).fetchall()[0]

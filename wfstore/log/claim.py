@@ -45,7 +45,7 @@ def open_writer(
     headers: dict[str, SegmentHeader] = {}
     # Before the claim, so that a damaged log is not littered with claims, and the second look is short.
     _, ends, next_seq = _look(storage, witness.store_id, headers, {})
-    witness.check_log(storage, next_seq)
+    witness.check_log(storage, next_seq, {name: end.offset for name, end in ends.items()})
     with translated(storage, "claiming the log"):
         segment = _claim(storage, witness, created_at, headers, ends)
         try:

@@ -53,6 +53,7 @@ class GroupCommit:
         self._loop: AbstractEventLoop = get_running_loop()
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._durable_seq = writer.next_seq - 1
+        self._appended_bytes = self._committed_bytes = 0
         self._closed = False
         self._gather_s = _GATHER_S if is_uri(writer.storage) else 0.0
         self._thread = threading.Thread(target=self._run, name="wfstore-commit", daemon=True)
@@ -62,6 +63,11 @@ class GroupCommit:
     def durable_seq(self) -> int:
         """Everything up to this seq is durable."""
         return self._durable_seq
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much was appended and is not durable yet."""
+        return self._appended_bytes - self._committed_bytes
 
     def append(self, events: Sequence[Event]) -> Future[int]:
         """Commit the events with the next group; the future gives the seq of the last one once they are durable.
@@ -77,6 +83,7 @@ class GroupCommit:
         if self._closed:
             raise StorageError(self._writer.storage, "this group commit is closed")
         future: Future[int] = self._loop.create_future()
+        self._appended_bytes += len(rows.data)
         self._queue.put((rows, future))
         return future
 
@@ -125,6 +132,7 @@ class GroupCommit:
             seq, self._durable_seq = self._writer.commit(join(rows))
         except BaseException as raised:  # the thread must go on to tell later callers the same
             error = raised
+        self._committed_bytes += sum(len(each.data) for each in rows)
         try:
             self._loop.call_soon_threadsafe(_acknowledge, group, seq, error)
         except RuntimeError:

@@ -163,7 +163,7 @@ class LogReader:
         """Windows of verified frames in seq order; the first may begin before the cursor's event."""
         survey = self._current_survey()
         place = self._locate(survey, cursor)
-        next_seq = cursor.next_seq
+        next_seq, ends = cursor.next_seq, {}
         patient_until = time.monotonic() + _CLAIM_PATIENCE_S
         while place is not None:
             index, at = place
@@ -184,12 +184,12 @@ class LogReader:
                     break
                 self._remember(segment, window.at)
                 at = window.after
-                next_seq = at.next_seq
+                next_seq, ends = at.next_seq, {segment.name: at.offset}
                 yield segment, window
             else:
                 place = self._next_segment(survey, index, at)
         if self._witness is not None:
-            self._witness.check_log(self.storage, next_seq)
+            self._witness.check_log(self.storage, next_seq, ends)
 
     def _windows(self, segment: Segment, at: Position) -> Iterator[Window]:
         limit = segment.limit

@@ -7,6 +7,7 @@ import os
 import secrets
 import uuid
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -37,11 +38,12 @@ class Witness:
     clean: bool = True
     restored_seq: int = 0
 
-    def check_log(self, storage: str, next_seq: int) -> None:
-        """The log goes on with the event `next_seq`. Raises DamageError where there were more."""
+    def check_log(self, storage: str, next_seq: int, ends: Mapping[str, int] | None = None) -> None:
+        """The log goes on with the event `next_seq`. Raises DamageError where there were more. ends: bytes that are
+        valid, by segment, as far as it is known."""
         if next_seq < self.next_seq:
             path = log_path(storage, self.segment)
-            at = min(self.sealed_length, os.path.getsize(path) if os.path.exists(path) else 0)
+            at = (ends or {}).get(self.segment, 0)
             reason = f"the log ends before seq {next_seq}, and store.json counts on all before seq {self.next_seq}"
             raise DamageError(storage, path, at, f"{reason}. {_LOST}")
 

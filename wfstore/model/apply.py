@@ -38,8 +38,7 @@ def apply(state: State, event: Event) -> State:
         return state
     if event.workflow_id is None:
         if event.type == ev.CONFIG_SET:
-            state.max_running = event.attribute("max_running_workflows")
-            state.max_pending = event.attribute("max_pending_workflows")
+            state.configure(json.loads(event.attributes or "{}"))
         elif event.type == ev.MANAGER_STARTED:
             state.session = event.attribute("session")
         return state

@@ -121,6 +121,16 @@ class AwaitEvent(NamedTuple):
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """Set limits of the store; None: the default again. It is about no workflow."""
+
+    limits: Mapping[str, int | None]
+    request_id: str | None = None
+    by: str | None = None
+    workflow_id: str = ""
+
+
 class RecordRead(NamedTuple):
     """A readonly method of a virtual actor ended; it is no task and changes nothing.
 
@@ -224,6 +234,7 @@ Command = (
     | Expire
     | SendEvent
     | AwaitEvent
+    | Configure
     | RecordRead
     | RecordStarted
     | RecordProgress

@@ -14,6 +14,7 @@ from wfstore.model.commands import (
     CallActor,
     Cancel,
     Command,
+    Configure,
     Delete,
     Expire,
     Fire,
@@ -46,6 +47,7 @@ from wfstore.model.statuses import (
     SUCCESSFUL,
     WORKFLOW_ACTIVE,
 )
+from wfstore.model.wire import dumps
 
 #: Output of a timer: a pickled None.
 _NONE_DATA = pickle.dumps(None, 5)
@@ -56,7 +58,8 @@ def decide(state: State, command: Command, now: int) -> list[Event]:
     """The events that `command` causes at `now` (microseconds UTC); none when there is nothing to do.
 
     Raises WorkflowNotFoundError, WorkflowNotResumableError, WorkflowStillActiveError, WorkflowRunningError,
-    WorkflowQueueFullError, WorkflowEventHandleError, InvalidCommandError (a ValueError); then nothing has happened.
+    WorkflowQueueFullError, WorkflowEventHandleError, LimitExceededError and InvalidCommandError (ValueErrors); then
+    nothing has happened.
     """
     return _DECIDE[type(command)](state, command, now)
 
@@ -75,6 +78,8 @@ def _submit(state: State, command: Submit, now: int) -> list[Event]:
     if existing is not None:
         return _submit_again(state, existing, command, now)
     _check_queue(state, command.workflow_id)
+    state.limits.check_metadata(command.metadata, f"workflow {command.workflow_id!r}")
+    state.limits.check_tasks(len(command.dag.tasks), command.dag.tasks, command.workflow_id)
     last_run = state.last_run(command.workflow_id)
     draft = Draft(command.workflow_id, last_run, now, command.request_id, command.by)
     specs = define(draft, command.dag, Names())
@@ -132,6 +137,7 @@ def _slot_free(state: State) -> bool:
 
 
 def _check_queue(state: State, workflow_id: str) -> None:
+    state.limits.check("max_open_workflows", state.running + len(state.queue) + 1, "workflows that run or wait")
     if _slot_free(state) or state.max_pending is None:
         return
     if len(state.queue) >= state.max_pending:
@@ -356,6 +362,7 @@ def _record_outcome(state: State, command: RecordOutcome, now: int) -> list[Even
     workflow, task = _open(state, command)
     if workflow is None or task is None:
         return []
+    state.limits.check_outcome(command.outcome, workflow)
     return _ended(state, workflow, decide_outcome(workflow, task, command.outcome, now), now)
 
 
@@ -363,6 +370,12 @@ def _ended(state: State, workflow: WorkflowState, events: list[Event], now: int)
     """With those of the workflow that takes the place of one that has ended by `events`."""
     ends = (ev.WORKFLOW_SUCCEEDED, ev.WORKFLOW_FAILED, ev.WORKFLOW_INTERRUPTED)
     return events + admit(state, now) if workflow.status == RUNNING and events[-1].type in ends else events
+
+
+def _configure(state: State, command: Configure, now: int) -> list[Event]:
+    said = state.configured(command.limits)
+    told = Event(ts=now, type=ev.CONFIG_SET, request_id=command.request_id, by=command.by, attributes=dumps(said))
+    return [told] if said else []
 
 
 _DECIDE: dict[type, Callable[[State, Any, int], list[Event]]] = {
@@ -376,6 +389,7 @@ _DECIDE: dict[type, Callable[[State, Any, int], list[Event]]] = {
     Interrupt: _interrupt,
     SendEvent: _send_event,
     AwaitEvent: _await_event,
+    Configure: _configure,
     RecordRead: _record_read,
     RecordStarted: _record_started,
     RecordOutcome: _record_outcome,

@@ -34,12 +34,14 @@ def check_workflow_id(workflow_id: object) -> None:
     if not workflow_id:
         raise InvalidCommandError("workflow_id is empty")
     if (length := str.__len__(workflow_id)) > MAX_ID_LENGTH:
-        start = str.__repr__(workflow_id[:40])
-        raise InvalidCommandError(f"workflow_id has {length:,} characters ({start}...); at most {MAX_ID_LENGTH:,} fit")
+        raise InvalidCommandError(
+            f"workflow_id has {length:,} characters ({_shown(workflow_id)}); at most {MAX_ID_LENGTH:,} fit"
+        )
     found = _FORBIDDEN.search(workflow_id)
     if found:
-        shown = str.__repr__(workflow_id)
-        raise InvalidCommandError(f"workflow_id {shown} contains {found.group()!r}; use printable characters")
+        raise InvalidCommandError(
+            f"workflow_id {_shown(workflow_id)} contains {found.group()!r}; use printable characters"
+        )
     if workflow_id in (".", ".."):
         raise InvalidCommandError(f"workflow_id {workflow_id!r} means a folder in every address; choose another")
 
@@ -67,12 +69,17 @@ def check_metadata(metadata: object) -> dict[str, Any] | None:
                 raise ValueError(f"more than {_MOST_LEVELS} levels")
             plain += said.items()
         except (TypeError, ValueError, RecursionError) as error:
-            shown = str.__repr__(key) if isinstance(key, str) else f"of type {type(key).__name__}"
+            shown = _shown(key) if isinstance(key, str) else f"of type {type(key).__name__}"
             raise InvalidCommandError(
                 f"metadata must be JSON serializable, instead, we got '{type(error).__name__}: {error}' "
                 f"under the key {shown}"
             ) from None
     return _unique(plain)
+
+
+def _shown(text: str) -> str:
+    """As Python writes it, whatever its own class says, and not at any length."""
+    return str.__repr__(text)[:60] + ("..." if str.__len__(text) > 58 else "")
 
 
 def _deeper_than(levels: int, value: Any) -> bool:

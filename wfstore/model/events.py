@@ -112,7 +112,10 @@ ACTOR_STATE_COMMITTED = "actor.state_committed"
 EVENT_TYPES: dict[str, str] = {
     MANAGER_STARTED: "A manager claimed the log. attributes: session (of Ray), pid, host, node_id, version.",
     MANAGER_STOPPED: "The manager left in good order.",
-    CONFIG_SET: "Limits were set. attributes: max_running_workflows, max_pending_workflows (null: no limit).",
+    CONFIG_SET: (
+        "Limits were set, by a manager that began or while it runs. attributes: max_running_workflows, "
+        "max_pending_workflows (null: no limit), limits (an object: those of the store that are not the default)."
+    ),
     WORKFLOW_SUBMITTED: (
         "A workflow was accepted; its tasks follow in the same commit. status PENDING. attributes: metadata, "
         "output_task, tasks (how many), driver (job_id, runtime_env, packages of the submitter), timeout_s, "

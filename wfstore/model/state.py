@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from wfstore.model.dag import FUNCTION, TaskOptions
 from wfstore.model.inbox import Inbox
+from wfstore.model.limits import Limits, checked, limits_of
 from wfstore.model.payload import PayloadRef
 from wfstore.model.progress import Progress
 from wfstore.model.statuses import PENDING
@@ -163,10 +164,13 @@ class Past(Protocol):
 
 class State:
     """Everything. `seq`: last event applied; `queue`: ids of PENDING workflows, first in first out; `past`: where the
-    workflows and deletions are that were let go of. Whatever is active, or has an open attempt, is in `workflows`, and
-    whoever is about such a thing need not `find` more."""
+    workflows and deletions are that were let go of; `given_limits`: those that are not the default. Whatever is active,
+    or has an open attempt, is in `workflows`, and whoever is about such a thing need not `find` more."""
 
-    __slots__ = ("deleted", "max_pending", "max_running", "past", "queue", "running", "seq", "session", "workflows")
+    __slots__ = (
+        "deleted", "given_limits", "limits", "max_pending", "max_running", "past", "queue", "running", "seq", "session",
+        "workflows",
+    )  # fmt: skip
 
     def __init__(self, past: Past | None = None) -> None:
         self.workflows: dict[str, WorkflowState] = {}
@@ -175,9 +179,25 @@ class State:
         self.deleted: dict[str, Deletion] = {}
         self.max_running: int | None = None
         self.max_pending: int | None = None
+        self.given_limits: Mapping[str, int] = {}
+        self.limits = Limits()
         self.seq = 0
         self.session: str | None = None
         self.past = past
+
+    def configure(self, said: Mapping[str, Any]) -> None:
+        """What a `config.set` says. It says everything: what it leaves out has no limit, or the default."""
+        self.max_running = said.get("max_running_workflows")
+        self.max_pending = said.get("max_pending_workflows")
+        self.given_limits = said.get("limits", {})
+        self.limits = limits_of(self.given_limits)
+
+    def configured(self, limits: Mapping[str, int | None]) -> dict[str, Any]:
+        """What is to be said so that these limits hold, too; nothing where they do. Raises TypeError, ValueError."""
+        given = {**self.given_limits, **checked(limits)}
+        kept = {name: value for name, value in given.items() if value is not None}
+        running = {"max_running_workflows": self.max_running, "max_pending_workflows": self.max_pending}
+        return {} if kept == self.given_limits else {**running, "limits": kept}
 
     def find(self, workflow_id: str) -> WorkflowState | None:
         """The workflow, whole, wherever it is kept; None when there is none."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: A put whose outcome cannot be learnt for so long is given up as unknown.
 UNKNOWN_AFTER_S = 60.0
 _PAUSE_S = 0.2
+#: obstore does not repeat some requests that nobody answered, where it would do no harm.
 _PUTS = 2
 _CONCURRENT = 16
 #: S3's word for it.
@@ -120,7 +121,6 @@ class Bucket:
                     obstore.put(self._client, self._prefix + name, data)
                     return
                 except GenericError:
-                    # obstore does not repeat a put that nobody answered; here it does no harm.
                     if not left:
                         raise
 
@@ -198,11 +198,17 @@ class Bucket:
     def remove(self, names: Iterable[str]) -> None:
         """Nothing happens for those that are not there."""
         import obstore
+        from obstore.exceptions import GenericError
 
         paths = [self._prefix + name for name in names]
-        if paths:
+        for left in reversed(range(_PUTS if paths else 0)):
             with self._translated("removing objects"), contextlib.suppress(FileNotFoundError):
-                obstore.delete(self._client, paths)
+                try:
+                    obstore.delete(self._client, paths)
+                    return
+                except GenericError:
+                    if not left:
+                        raise
 
     # -- in common ----------------------------------------------------------------------------------------------------
 

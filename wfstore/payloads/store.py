@@ -13,7 +13,7 @@ import re
 import secrets
 from collections.abc import Callable, Collection, Iterable
 
-from wfstore.errors import DamageError, PayloadMissingError, StorageError, StorageFullError
+from wfstore.errors import DamageError, LimitExceededError, PayloadMissingError, StorageError, StorageFullError
 from wfstore.model.payload import INLINE_LIMIT_BYTES, PayloadRef, payload_uri
 from wfstore.objects import bucket_of, is_uri
 from wfstore.payloads import collect, objects
@@ -38,17 +38,19 @@ def _sync(fd: int) -> None:
 class PayloadStore:
     """The payloads of one storage (a path, or a resolved URI). Cheap to make, safe to share between threads."""
 
-    def __init__(self, storage: str) -> None:
-        """Raises StorageError for a URI that cannot be used. Sends nothing to it."""
+    def __init__(self, storage: str, max_bytes: int | None = None) -> None:
+        """max_bytes: of one that may be put. Raises StorageError for a URI that cannot be used. Sends nothing to it."""
         self.storage = storage
+        self.max_bytes = max_bytes
         self._bucket = bucket_of(storage) if is_uri(storage) and not storage.startswith("file:") else None
         self._root = os.path.join(storage.removeprefix("file://"), "payloads")
 
     def put(self, data: bytes) -> PayloadRef:
         """Small data come back inside the reference and nothing is written; larger data are on disk when this returns.
 
-        Raises StorageFullError, StorageError.
+        Raises LimitExceededError, StorageFullError, StorageError.
         """
+        self.check(len(data))
         name = hash_of(data)
         if len(data) <= INLINE_LIMIT_BYTES:
             return PayloadRef(name, len(data), data)
@@ -57,9 +59,15 @@ class PayloadStore:
 
     def put_file(self, data: bytes) -> PayloadRef:
         """On disk whatever the size. Raises as `put`."""
+        self.check(len(data))
         name = hash_of(data)
         self._keep(name, data)
         return PayloadRef(name, len(data))
+
+    def check(self, size: int) -> None:
+        """Raises LimitExceededError where a value of so many bytes may not be put."""
+        if self.max_bytes is not None and size > self.max_bytes:
+            raise LimitExceededError("max_payload_bytes", self.max_bytes, size, "a pickled value")
 
     def get(self, payload: PayloadRef | str) -> bytes:
         """The bytes, checked against their hash. Raises PayloadMissingError, DamageError, StorageError."""

@@ -25,6 +25,7 @@ def init(
     max_pending_workflows: int | None = None,
     namespace: str | None = None,
     dashboard: bool | Mapping[str, Any] = False,
+    limits: Mapping[str, int | None] | None = None,
 ) -> str | None:
     """Connect to the manager; start Ray and the manager where there are none.
 
@@ -34,6 +35,8 @@ def init(
     namespace: the Ray namespace of the manager, ``workflow`` unless given.
     dashboard: True starts the dashboard on the cluster too, or joins the one that runs; its link is printed and
         returned. A mapping says where: host, port (8266), token, allowed_hosts.
+    limits: how large things may be: max_event_bytes, max_payload_bytes, max_metadata_bytes, max_tasks (of a workflow),
+        max_open_workflows, max_tail_events. They are kept with the store, and hold from now on; None for a default.
 
     Raises TypeError and ValueError for wrong limits, ValueError for limits that differ from the running manager's,
     RuntimeError when that manager uses another storage, StorageError when the storage cannot be used, OSError for a
@@ -46,6 +49,7 @@ def init(
         namespace=namespace,
         max_running=max_running_workflows,
         max_pending=max_pending_workflows,
+        limits=limits,
     )
     return _dashboard(dashboard) if dashboard or isinstance(dashboard, Mapping) else None
 

@@ -322,5 +322,6 @@ class SimRay:
             get_node_id=lambda: NODE,
             get_session_name=self._session,
             get_actor_id=lambda: thread.process.name,
+            was_current_actor_reconstructed=thread.process.actor.lives > 1,
             current_actor=Handle(thread.process.actor),
         )

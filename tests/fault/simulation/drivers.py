@@ -25,6 +25,8 @@ _WORKFLOWS = ("w0", "w1", "w2")
 _ACTORS = ("a0",)
 _AGAIN_S = 0.2
 _PATIENCE_S = 120.0
+#: How often the connection is lost when the request is on its way, and the driver asks once more.
+_LOST = 0.05
 
 
 class Told(NamedTuple):
@@ -78,8 +80,11 @@ class Drivers:
                 await asyncio.sleep(_AGAIN_S)
                 self.connect()
                 continue
+            name = method.partition(" ")[0]
+            if self.rng.random() < _LOST:
+                self._cluster.call(actor, name, args)
             try:
-                answer, error = await self._cluster.call(actor, method.partition(" ")[0], args), None
+                answer, error = await self._cluster.call(actor, name, args), None
             except (ActorUnavailableError, ActorDiedError):
                 await asyncio.sleep(_AGAIN_S)
                 continue

@@ -155,6 +155,17 @@ def test_the_proof_of_put_if_absent_survives_faults(proxy: Proxy, fate: str, put
     assert len(puts) == 3
 
 
+@pytest.mark.parametrize("fate", [RESET, LOSE_REPLY])
+def test_a_removal_whose_reply_is_lost_is_asked_for_again(proxy: Proxy, fate: str) -> None:
+    found = bucket_of(s3_uri(proxy.url))
+    for name in ("a", "b"):
+        found.put(name, b"x")
+    proxy.fault = first(1, "POST", "", fate)
+    found.remove(["a", "b", "never there"])
+    assert [entry.name for entry in found.entries()] == []
+    assert proxy.requests["POST"] == 2
+
+
 def test_a_storage_that_ignores_put_if_absent_is_refused(proxy: Proxy) -> None:
     storage = s3_uri(proxy.url)
     proxy.fault = lambda method, path: FORGET_CONDITION
