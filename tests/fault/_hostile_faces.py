@@ -137,7 +137,7 @@ class Faces:
     def _over_http(self, workflow_id: str, metadata: Any) -> None:
         path = f"/workflows/{quote(workflow_id, safe='')}"
         found = self._get(f"/api{path}").json()
-        assert (found["workflow_id"], found["metadata"] or {}) == (workflow_id, metadata), "the API"
+        assert (found.get("workflow_id"), found.get("metadata") or {}) == (workflow_id, metadata), "the API"
         page = Page(self._get(path).text)
         assert page.dangers == self._tame.dangers, "the page has scripts or handlers that it should not have"
         assert all(line.isprintable() for line in re.split("[\n\r]", page.text)), "the page can be written backwards"

@@ -74,8 +74,10 @@ def names(storage: str) -> dict[str, int]:
 # -- from where to where ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", KINDS)
-@pytest.mark.parametrize("destination", KINDS)
+@pytest.mark.parametrize(
+    ("source", "destination"),
+    [("disk", "disk"), ("disk", "objects"), ("objects", "disk"), rarely("objects", "objects")],
+)
 def test_a_backup_and_what_is_new_since(source: str, destination: str, room: Rooms) -> None:
     store = Source(room(source)).grow(3).grow(1, open_=True)
     place = room(destination)
@@ -105,8 +107,10 @@ def test_a_backup_and_what_is_new_since(source: str, destination: str, room: Roo
     }
 
 
-@pytest.mark.parametrize("source", KINDS)
-@pytest.mark.parametrize("destination", KINDS)
+@pytest.mark.parametrize(
+    ("source", "destination"),
+    [("disk", "disk"), ("objects", "objects"), rarely("disk", "objects"), rarely("objects", "disk")],
+)
 def test_a_restored_store_goes_on(source: str, destination: str, room: Rooms) -> None:
     store = Source(room()).grow(2).compact().grow(2).grow(1, open_=True)
     kept, place = room(source), room(destination)
@@ -157,7 +161,7 @@ def grown(source: Source, rng: random.Random) -> None:
             source.do(Delete(rng.choice(done), f"r{rng.random()}"))
 
 
-@pytest.mark.parametrize("seed", [1, *map(rarely, range(2, 40))])
+@pytest.mark.parametrize("seed", [*map(rarely, range(1, 40))])
 def test_whatever_happens_between_backups(seed: int, room: Rooms) -> None:
     """Two backups, of either kind, follow one store; each of them can be restored to either kind."""
     rng = random.Random(seed)
@@ -197,6 +201,7 @@ def test_what_the_source_has_let_go_of_leaves_the_backup(room: Rooms) -> None:
 # -- beside a manager -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault
 def test_of_a_store_that_a_manager_writes_and_compacts(room: Rooms) -> None:
     storage, ready, stop = room(), backups.event(), backups.event()
     process = backups.start(backups.write_until, storage, ready, stop)
@@ -271,7 +276,7 @@ def inodes(storage: str) -> dict[str, int]:
         rarely(failpoints.BACKUP_FILE_COPIED, 1),
         (failpoints.BACKUP_FILE_COPIED, 6),
         rarely(failpoints.BACKUP_LOG_COPIED, 1),
-        (failpoints.BACKUP_BEFORE_NOTE, 1),
+        rarely(failpoints.BACKUP_BEFORE_NOTE, 1),
         rarely(failpoints.BACKUP_NOTED, 1),
     ],
 )
