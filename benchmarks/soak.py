@@ -35,7 +35,8 @@ from benchmarks.soak_parts import QUESTIONS, TASKS, Samples, Verdicts, ledger
 from wfstore.log import read_lease
 
 #: How often, in seconds (from, to).
-_KILL_MANAGER_S, _KILL_WORKER_S, _RETAIN_S, _SAMPLE_S = (20.0, 60.0), (10.0, 30.0), 60.0, 2.0
+_KILL_MANAGER_S, _KILL_WORKER_S, _RETAIN_S, _SAMPLE_S = (20.0, 60.0), (10.0, 30.0), (60.0, 60.0), 2.0
+_SHORT_S = 120.0
 _KEPT = 1 / 6
 _END_S = 300.0
 #: A busy machine is not a dead one.
@@ -114,10 +115,14 @@ class Soak:
         for world in self.worlds:
             world.begin(address)
         self._often(self._sample, (_SAMPLE_S, _SAMPLE_S))
-        self._often(self._kill_manager, _KILL_MANAGER_S)
-        self._often(self._kill_worker, _KILL_WORKER_S)
-        # So that something is over in a short run, too.
-        self._often(lambda: self._retain(address), (min(_RETAIN_S, self.seconds / 8),) * 2)
+        # So that there is something of everything in a short run, too.
+        share = min(1.0, self.seconds / _SHORT_S)
+        for act, (least, most) in (
+            (self._kill_manager, _KILL_MANAGER_S),
+            (self._kill_worker, _KILL_WORKER_S),
+            (lambda: self._retain(address), _RETAIN_S),
+        ):
+            self._often(act, (least * share, most * share))
         self.began = time.monotonic()
         while (left := self.began + self.seconds - time.monotonic()) > 0:
             time.sleep(min(60.0, left))

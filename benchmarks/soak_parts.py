@@ -21,6 +21,7 @@ QUESTIONS = ("history", "sql", "follow")
 #: Ray names a worker after the task that it runs.
 TASKS = frozenset({"add_one", "large", "total", "down", "needs", "joined"})
 _DELETED = "SELECT workflow_id FROM events WHERE type = 'workflow.deleted'"
+_YOUNG_S = 10.0
 #: A descriptor more or less is nothing.
 _FEW = 5
 
@@ -45,9 +46,11 @@ class Samples:
         self._lock = threading.Lock()
 
     def take(self, name: str, pid: int) -> None:
-        """Nothing where the process has ended."""
+        """Nothing where the process has ended, or has only begun: that is no size to compare with."""
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
             process = psutil.Process(pid)
+            if time.time() - process.create_time() < _YOUNG_S:
+                return
             memory, fds = process.memory_full_info(), process.num_fds()
             pss = getattr(memory, "pss", memory.uss)
             sizes = (size / 2**20 for size in (memory.rss, memory.uss, pss))

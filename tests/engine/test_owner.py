@@ -35,7 +35,9 @@ class FakeRay:
     def options(self, **options: Any) -> Any:
         self.options_made += 1
 
-        def remote(lease: LeaseId, owner: tuple[str, str, str], assignment: bytes, *inputs: Any) -> tuple[Any, str]:
+        def remote(
+            lease: LeaseId, owner: tuple[str, str, str], asked_at: float, assignment: bytes, *inputs: Any
+        ) -> tuple[Any, str]:
             if "refused" in options:
                 raise ValueError("Ray does not want this")
             future = self.tasks[lease] = Future()

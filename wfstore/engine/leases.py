@@ -212,7 +212,7 @@ def _start(name: tuple[str, str]) -> Any:
         max_task_retries=0,
         max_concurrency=_MOST_CALLS,
         # Beside the manager: it is of no use without it.
-        scheduling_strategy=NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True),
+        scheduling_strategy=NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False),
     )
     return actor.remote(name)
 

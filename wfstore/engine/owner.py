@@ -10,6 +10,7 @@ import asyncio
 import os
 import pickle
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -104,7 +105,9 @@ class AttemptOwner:
         state = self._leases[start.lease] = _Lease(start.key)
         try:
             task = self._ray_task(start.options)
-            state.outcome, state.value = task.remote(start.lease, self._name, start.assignment, *start.inputs)
+            state.outcome, state.value = task.remote(
+                start.lease, self._name, time.time(), start.assignment, *start.inputs
+            )
         except Exception as error:  # Ray refuses options only now, in words of its own
             self._take_in(start.lease, error)
             return

@@ -109,6 +109,8 @@ class StartReporter:
 
     def _tell_owner(self, job: Assignment) -> None:
         """So that the next manager knows whom not to begin again."""
+        if not self.owner[0]:
+            return  # in a process that is not a worker of Ray's
         try:
             _owner(self.owner).runs.remote(self.lease, job.key)
         except Exception:  # it is gone, and this worker goes with it

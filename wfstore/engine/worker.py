@@ -38,6 +38,8 @@ _MOST_PER_LEASE = 100
 #: How long a value waits for space on a full disk before its attempt fails.
 _PATIENCE_S = 600.0
 _SHORT_US = 100_000
+#: What has waited so long for its worker may have been given up meanwhile. By two clocks: it decides only who looks.
+_LATE_S = 1.0
 
 
 @lru_cache(maxsize=256)
@@ -86,7 +88,9 @@ def _reference(value: Any) -> Any:
     return ray.remote(num_cpus=0, max_retries=0)(_first).remote([value])
 
 
-def attempt(lease: LeaseId, owner: tuple[str, str, str], assignment: bytes, *inputs: Any) -> tuple[bytes, Any]:
+def attempt(
+    lease: LeaseId, owner: tuple[str, str, str], asked_at: float, assignment: bytes, *inputs: Any
+) -> tuple[bytes, Any]:
     """(pickled attempt that ran last, whether its output is the second value, and its pickled `Outcome`; the value
     itself when it is too large to travel in the outcome).
 
@@ -96,6 +100,9 @@ def attempt(lease: LeaseId, owner: tuple[str, str, str], assignment: bytes, *inp
     """
     REPORTER.lease, REPORTER.owner = lease, owner
     job = Assignment.loads(assignment)
+    if time.time() - asked_at > _LATE_S and _is_replaced(owner):
+        stale = failed(RuntimeError("its owner was given up before it began"), "lost")
+        return pickle.dumps((job.key, False, dump_outcome(stale)), 5), None
     for _ in range(_MOST_PER_LEASE):
         outcome, large = _run(job, inputs)
         if not _goes_on(job, outcome) or large is not None:
@@ -111,6 +118,14 @@ def attempt(lease: LeaseId, owner: tuple[str, str, str], assignment: bytes, *inp
     else:
         outcome, large = _run(job, inputs)
     return pickle.dumps((job.key, large is not None, dump_outcome(outcome)), 5), large
+
+
+def _is_replaced(owner: tuple[str, str, str]) -> bool:
+    """A node that was given up and lives may begin attempts that have been begun elsewhere since."""
+    try:
+        return bool(ray.get_actor(owner[0], owner[1])._actor_id.hex() != owner[2])
+    except ValueError:
+        return True
 
 
 def _goes_on(job: Assignment, outcome: Outcome) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import logging
 import sys
 import traceback
 from collections import Counter
@@ -49,6 +50,7 @@ def _many(seeds: range, off: str | None) -> int:
     counts: Counter[str] = Counter()
     failures: list[tuple[int, str, bool]] = []
     gc.disable()
+    logging.disable()  # what managers say about disks that are full on purpose
     with staged(off) as simulation_of:
         for seed in seeds:
             try:

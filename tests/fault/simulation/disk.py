@@ -10,6 +10,7 @@ import errno
 import os
 import random
 import stat as modes
+from collections.abc import Callable
 from types import SimpleNamespace
 
 from tests.fault.simulation.world import Killed, Process, World
@@ -128,6 +129,7 @@ class Disk:
         self.full = False
         self.syncs = True
         self.failed_syncs = 0
+        self.on_power_lost: Callable[[], None] = lambda: None
         self._open: dict[int, Node] = {}
         self._fd = _FIRST_FD
 
@@ -173,6 +175,7 @@ class Disk:
                 process.die()
         self.root.lose_power(self.world.rng)
         self._open.clear()
+        self.on_power_lost()
 
     # -- names --------------------------------------------------------------------------------------------------------
 

@@ -57,6 +57,10 @@ class Readers:
                     if self.seen.setdefault(seq, row) != row:
                         world.complaints.append(f"a reader saw two rows with seq {seq}")
 
+    def power_lost(self) -> None:
+        """What they saw before anybody acknowledged it may be gone, and they are gone as well."""
+        self.seen = {seq: row for seq, row in self.seen.items() if seq in self._oracle.acknowledged}
+
     def check(self, rows: dict[int, tuple[Any, ...]], failed_syncs: int) -> None:
         """What they saw is in the log. Only a sync that failed may take back what was never acknowledged."""
         gone = [seq for seq, row in self.seen.items() if rows.get(seq) != row]

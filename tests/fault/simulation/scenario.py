@@ -49,6 +49,7 @@ class Simulation:
         self.workers = Workers(self.cluster, rates, self._body, self.oracle.started)
         self.drivers = Drivers(self.cluster, (self._body, other), lambda: self.oracle.durable_seq)
         self.readers, self.timers = Readers(world, self.oracle), Timers(world)
+        self.disk.on_power_lost = self._power_was_lost
         self.drivers.connect = self._begin_manager
         self.zombies = self.power_cuts = self.jumps = self.looks = self.offline = 0
 
@@ -108,7 +109,7 @@ class Simulation:
             after(begin, self._set_full, True)
             after(begin + rng.random() * 3.0, self._set_full, False)
         if rng.random() < 0.1:
-            after(rng.random() * 6.0, self._lose_power)
+            after(rng.random() * 6.0, self.disk.lose_power)
         if rng.random() < 0.1:
             after(rng.random() * 6.0, self._hurt_owner)
         if rng.random() < 0.05:
@@ -136,9 +137,9 @@ class Simulation:
         self.world.note("DISK FULL", full)
         self.disk.full = full
 
-    def _lose_power(self) -> None:
-        self.disk.lose_power()
+    def _power_was_lost(self) -> None:
         self.power_cuts += 1
+        self.readers.power_lost()
         if self.rng.random() < 0.5:
             self._sessions += 1
 

@@ -46,7 +46,9 @@ class Workers:
     def options(self, **options: Any) -> Any:
         return SimpleNamespace(remote=self._begin)
 
-    def _begin(self, lease: LeaseId, owner: tuple[str, str, str], assignment: bytes, *inputs: Any) -> tuple[Ref, Ref]:
+    def _begin(
+        self, lease: LeaseId, owner: tuple[str, str, str], asked_at: float, assignment: bytes, *inputs: Any
+    ) -> tuple[Ref, Ref]:
         assert self.world.thread is not None
         self._count += 1
         process = Process(self.world, f"worker{self._count}")
@@ -55,7 +57,7 @@ class Workers:
         process.on_death = lambda: self._died(process)
         refs[0].cancel = lambda: self.world.after(self.cluster.latency(), self._cancel, process)
         self._owned.setdefault(self.world.thread.process, []).append(process)
-        self.world.after(self.cluster.latency() * 2, self._spawn, process, lease, owner, assignment, inputs)
+        self.world.after(self.cluster.latency() * 2, self._spawn, process, lease, owner, asked_at, assignment, inputs)
         return refs
 
     def _spawn(self, process: Process, *arguments: Any) -> None:
@@ -63,9 +65,15 @@ class Workers:
             process.spawn("task", lambda: self._work(process, *arguments))
 
     def _work(
-        self, process: Process, lease: LeaseId, owner: tuple[str, str, str], assignment: bytes, inputs: Any
+        self,
+        process: Process,
+        lease: LeaseId,
+        owner: tuple[str, str, str],
+        asked_at: float,
+        assignment: bytes,
+        inputs: Any,
     ) -> None:
-        outcome, value = worker.attempt(lease, owner, assignment, *inputs)
+        outcome, value = worker.attempt(lease, owner, asked_at, assignment, *inputs)
         refs = self.running.pop(process)
         self.world.after(self.cluster.latency(), refs[1].settle, value)
         self.world.after(self.cluster.latency(), refs[0].settle, outcome)

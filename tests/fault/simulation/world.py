@@ -173,7 +173,10 @@ class Process:
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         """Have a coroutine run on the loop."""
-        self.loop.call_soon(self._begin, work)
+        if self.dead:
+            work.close()
+        else:
+            self.loop.call_soon(self._begin, work)
 
     def _begin(self, work: Coroutine[Any, Any, Any]) -> None:
         self.tasks.append(self.loop.create_task(work))
@@ -188,6 +191,7 @@ class Process:
                 self.steps += 1
                 if self.steps == self.die_at_step:
                     self.world.note("killed between two callbacks")
+                    ready.appendleft(handle)
                     self.die()
                     raise Killed
                 try:
@@ -230,6 +234,9 @@ class Process:
     def _bury(self) -> None:
         for thread in list(self.threads):
             thread.end()
+        for handle in self.ready:
+            if handle.callback == self._begin:
+                handle.args[0].close()  # it never began
         self.ready.clear()
         self.on_death()
 
