@@ -7,7 +7,7 @@ they come; of an actor that died, or was given up although it lives, whoever wai
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator
 from types import SimpleNamespace
 from typing import Any
@@ -101,6 +101,8 @@ class Actor:
         self.instance: Any = None
         self.gone = False
         self.lives = 0
+        cluster.made += 1
+        self.id = f"{cluster.made:032x}"
         self.pending: set[CallRef] = set()
         self._queued: deque[Callable[[], None]] = deque()
         self.begin()
@@ -111,7 +113,8 @@ class Actor:
             return
         world = self.cluster.world
         self.lives += 1
-        process = self.process = Process(world, f"{self.name}{self.lives}")
+        self.cluster.births[self.name] += 1
+        process = self.process = Process(world, f"{self.name}{self.cluster.births[self.name]}")
         process.on_death = lambda: self._died(process)
         process.on_machine = True
         process.actor = self
@@ -213,6 +216,7 @@ class Handle:
 
     def __init__(self, actor: Actor) -> None:
         self.actor = actor
+        self._actor_id = SimpleNamespace(hex=lambda: actor.id)
 
     def __getattr__(self, method: str) -> Any:
         return SimpleNamespace(remote=lambda *args: self.actor.cluster.call(self.actor, method, args))
@@ -226,6 +230,8 @@ class Cluster:
         self.actors: dict[str, Actor] = {}
         self.on_begin: Callable[[Actor, Process], None] = lambda actor, process: None
         self.failed_starts: list[str] = []
+        self.made = 0
+        self.births: Counter[str] = Counter()
         self._calls = 0
         self._arrivals: dict[tuple[Process | None, Actor], float] = {}
 
@@ -321,7 +327,7 @@ class SimRay:
         return SimpleNamespace(
             get_node_id=lambda: NODE,
             get_session_name=self._session,
-            get_actor_id=lambda: thread.process.name,
+            get_actor_id=lambda: thread.process.actor.id,
             was_current_actor_reconstructed=thread.process.actor.lives > 1,
             current_actor=Handle(thread.process.actor),
         )
