@@ -8,6 +8,7 @@ SELECT
     arg_max(name, seq) FILTER (type = 'task.defined') AS name,
     arg_max(attributes, seq) FILTER (type = 'task.defined') AS definition,
     arg_max(hash, seq) FILTER (type = 'task.defined') AS function_hash,
+    arg_max(attributes, seq) FILTER (type = 'task.code_set') AS recoded,
     arg_max(task_status, seq) AS status,
     count(*) FILTER (type = 'attempt.submitted') AS attempts,
     count(*) FILTER (type = 'attempt.submitted' AND attempt > 1) AS retries,

@@ -34,7 +34,8 @@ SELECT
     facts.submitted_seq,
     (facts.told ->> '$.progress')::DOUBLE AS progress,
     facts.told ->> '$.progress_message' AS progress_message,
-    facts.told -> '$.progress_metrics' AS progress_metrics
+    facts.told -> '$.progress_metrics' AS progress_metrics,
+    coalesce(task.definition ->> '$.key', task.definition ->> '$.function') AS task_key
 FROM wfstore.attempt_facts AS facts
 LEFT JOIN wfstore.task_facts AS task ON task.workflow_id = facts.workflow_id AND task.task_id = facts.task_id
 LEFT JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = facts.workflow_id

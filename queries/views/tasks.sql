@@ -31,7 +31,9 @@ SELECT
     facts.defined_seq,
     (facts.told ->> '$.progress')::DOUBLE AS progress,
     facts.told ->> '$.progress_message' AS progress_message,
-    facts.told -> '$.progress_metrics' AS progress_metrics
+    facts.told -> '$.progress_metrics' AS progress_metrics,
+    coalesce(facts.definition ->> '$.key', facts.definition ->> '$.function') AS task_key,
+    CASE WHEN facts.recoded IS NULL THEN facts.definition ELSE facts.recoded END ->> '$.code' AS code_hash
 FROM wfstore.task_facts AS facts
 JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = facts.workflow_id
 LEFT JOIN (

@@ -28,7 +28,11 @@ SELECT
     CASE
         WHEN flow.decided = 'SUCCESSFUL' THEN 1
         ELSE (task.tasks_done * 1000000 + task.running_parts) / (task.tasks * 1000000)
-    END AS progress
+    END AS progress,
+    flow.submission ->> '$.shape' AS dag_hash,
+    coalesce(flow.submission -> '$.driver.versions', '{}') AS versions,
+    flow.submission ->> '$.driver.git.commit' AS git_commit,
+    (flow.submission ->> '$.driver.git.dirty')::BOOLEAN AS git_dirty
 FROM wfstore.workflow_facts AS flow
 LEFT JOIN (
     SELECT

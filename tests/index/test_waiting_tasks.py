@@ -51,7 +51,7 @@ def test_what_a_failed_attempt_printed_and_which_code_it_ran() -> None:
     first = world.row("FROM attempts")
     assert (first["stdout"], first["stderr"]) == ("out\n", "err\n")
     assert first["function_hash"] == world.row("SELECT hash FROM events WHERE type = 'task.defined'")["hash"]
-    world.do(Resume("w", functions=((first["function_hash"], "fixed"),)))
+    world.do(Resume("w", functions=((first["function_hash"], "fixed", None),)))
     assert [row["function_hash"] for row in world.rows("FROM attempts ORDER BY run")] == [
         first["function_hash"],
         "fixed",

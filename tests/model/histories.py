@@ -221,7 +221,7 @@ class Simulation:
         if choice == "actor":
             return self._actor(rng.choice(_ACTORS), request)
         if choice == "resume":
-            return Resume(workflow_id, request, functions=rng.choice([(), (("ab", "cd"),)]))
+            return Resume(workflow_id, request, functions=rng.choice([(), (("ab", "cd", "c0de"),)]))
         return Cancel(workflow_id, request) if choice == "cancel" else Delete(workflow_id, request)
 
     def _actor(self, workflow_id: str, request: str) -> Command:

@@ -306,7 +306,7 @@ def test_new_code_is_for_what_has_not_succeeded() -> None:
     end(simulation, "b", OK._replace(output=None, continuation=dag(plain("d"))))
     end(simulation, "d")
     end(simulation, "c", BAD)
-    events = simulation.do(Resume("w", functions=(("h", "new"), ("other", "newer"))))
+    events = simulation.do(Resume("w", functions=(("h", "new", None), ("other", "newer", "c0de"))))
     assert [(e.task_id, e.hash) for e in events if e.type == ev.TASK_CODE_SET] == [("c", "new")]
     assert [(e.task_id, e.hash) for e in events if e.type == ev.ATTEMPT_SUBMITTED] == [("c", "new")]
 

@@ -20,10 +20,11 @@ from wfstore.engine.answers import Answer, as_read, fetch
 from wfstore.engine.channel import SERVED, Channel, ChannelLostError, path_for
 from wfstore.engine.context import current_task
 from wfstore.engine.dag.build import build
-from wfstore.engine.dag.functions import dump_function, find_function
+from wfstore.engine.dag.functions import code_hash, dump_function, find_function
 from wfstore.engine.driverlog import DriverLog, asking, submitter
 from wfstore.engine.failures import as_rays
 from wfstore.engine.patience import is_full
+from wfstore.engine.provenance import WorkingTree, versions
 from wfstore.log import resolve_storage
 from wfstore.model.commands import CallActor, Cancel, Command, Configure, Delete, Resume, SendEvent, Submit
 from wfstore.model.define import check_metadata, check_workflow_id
@@ -53,6 +54,7 @@ class Client:
         self._handle = handle
         self._waiter: Any = None
         self._in_worker = ray_worker.global_worker.mode == ray.WORKER_MODE
+        self._tree = WorkingTree()
         path = path_for(host.NAME, namespace)
         self._channel = None if path is None else Channel(path)
         self._observing = None if path is None else Channel(path, _PATIENCE_S)
@@ -217,7 +219,7 @@ class Client:
         if self._driver is None:
             context = ray.get_runtime_context()
             environment = dict(context.runtime_env)
-            self._driver = {"job_id": context.get_job_id(), "runtime_env": environment}
+            self._driver = {"job_id": context.get_job_id(), "runtime_env": environment, "versions": versions()}
             if self._in_worker:
                 self._driver["inside"] = True
             if self._log.enabled:
@@ -225,7 +227,8 @@ class Client:
             kept = packages.preserve(environment, self.put_function)
             if kept:
                 self._driver["packages"] = kept
-        return self._driver
+        git = None if self._in_worker else self._tree.now()
+        return self._driver if git is None else {**self._driver, "git": git}
 
     def configure(self, limits: Mapping[str, int | None]) -> None:
         """Set limits of the store. Raises TypeError, ValueError for what is none."""
@@ -265,10 +268,11 @@ class Client:
         have now (``current``). Raises ValueError naming a function that is not to be found."""
         if code not in ("stored", "current"):
             raise ValueError(f"code is {code!r}; it must be 'stored' or 'current'")
-        functions: list[tuple[str, str]] = []
+        functions: list[tuple[str, str, str | None]] = []
         if code == "current":
             for name, stored in self.call("unfinished_functions", _id(workflow_id)):
-                functions.append((stored, self.put_function(dump_function(find_function(name)))))
+                function = find_function(name)
+                functions.append((stored, self.put_function(dump_function(function)), code_hash(function)))
         return Resume(_id(workflow_id), request_id or uuid.uuid4().hex, by, tuple(functions))
 
     def rerun(self, workflow_id: str, by: str | None = None, request_id: str | None = None) -> str:

@@ -10,6 +10,7 @@ from wfstore.model import events as ev
 from wfstore.model.dag import ARGUMENT, TaskOptions, TaskSpec
 from wfstore.model.draft import Draft, where
 from wfstore.model.events import Event
+from wfstore.model.identity import Keys
 from wfstore.model.payload import PayloadRef, payload_uri
 from wfstore.model.statuses import CANCELED, FAILED, PENDING, RETRYING, RUNNING, SUCCESSFUL
 from wfstore.model.wire import dumps, options_to_json, ref_to_json
@@ -58,6 +59,7 @@ class Rows:
         self._draft = Draft(workflow_id, runs, now, by=by)
         self._begun = 0
         self._specs: dict[str, TaskSpec] = {}
+        self._keys = Keys()
         self.attempts: dict[str, int] = {}
 
     @property
@@ -103,6 +105,7 @@ class Rows:
     def define_spec(self, task_id: str, spec: TaskSpec, more: Mapping[str, Any]) -> None:
         """spec: with ids as `upstream`; more: attributes that a spec does not have."""
         self._specs[task_id] = spec
+        key = self._keys.give(task_id, spec, [str(one) for one in spec.upstream], more.get("creator"))
         args = spec.args
         self.task(
             ev.TASK_DEFINED,
@@ -116,6 +119,7 @@ class Rows:
             payload=None if args is None else args.data,
             attributes={
                 "function": spec.function,
+                "key": None if key == spec.function else key,
                 "upstream": list(spec.upstream),
                 "kinds": None if all(kind == ARGUMENT for kind in spec.kinds) else list(spec.kinds),
                 "options": options_to_json(spec.options),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from wfstore.model import events as ev
 from wfstore.model.dag import FUNCTION, WAIT
 from wfstore.model.events import Event
+from wfstore.model.identity import remember
 from wfstore.model.payload import PayloadRef
 from wfstore.model.progress import progress_in
 from wfstore.model.sending import apply_awaited, apply_delivered, apply_sent
@@ -80,7 +81,7 @@ def _submitted(state: State, event: Event, seq: int) -> None:
     workflow.driver = facts.get("driver", {})
     workflow.output_task = facts["output_task"]
     workflow.timeout_s = facts.get("timeout_s")
-    workflow.rerun_of = facts.get("rerun_of")
+    workflow.rerun_of, workflow.shape = facts.get("rerun_of"), facts.get("shape")
     workflow.actor = facts.get("actor")
     if workflow.actor is not None:
         workflow.last_call = workflow.output_task
@@ -203,13 +204,13 @@ def _defined(workflow: WorkflowState, event: Event) -> None:
         creator.created.append(task.task_id)
         if creator.continued_to == task.task_id:
             task.root = creator.root
+    remember(workflow, task, facts)
     tasks[task.task_id] = task
     if event.kind == "call":
         workflow.output_task = workflow.last_call = task.task_id
         if event.request_id:
             workflow.calls[event.request_id] = task.task_id
-    base = task.name
-    workflow.counters[base] = workflow.counters.get(base, 0) + 1
+    workflow.counters[task.name] = workflow.counters.get(task.name, 0) + 1
 
 
 def resolve(workflow: WorkflowState, task: TaskState) -> None:
@@ -320,7 +321,7 @@ def _retry_scheduled(workflow: WorkflowState, task: TaskState, event: Event) -> 
 
 
 def _code_set(workflow: WorkflowState, task: TaskState, event: Event) -> None:
-    task.function_hash = event.hash or task.function_hash
+    task.function_hash, task.code = event.hash or task.function_hash, event.attribute("code")
     task.code_set = True
 
 

@@ -45,13 +45,14 @@ class CallActor(NamedTuple):
 class Resume:
     """Go on with a workflow that failed or was interrupted.
 
-    functions: new bodies for tasks that have not succeeded: (hash of the old one, hash of the new one)
+    functions: new bodies for tasks that have not succeeded: (hash of the old one, hash of the new one, the
+    new one's `TaskSpec.code`)
     """
 
     workflow_id: str
     request_id: str | None = None
     by: str | None = None
-    functions: tuple[tuple[str, str], ...] = ()
+    functions: tuple[tuple[str, str, str | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,7 @@ class TaskSpec(NamedTuple):
     shared: large arguments and snapshots of ObjectRefs, each stored once under its hash
     type: what it is; facts: what that type needs, JSON-able (delay_s or due_at of a timer, num_returns and timeout_s of
     a wait, method of an actor call)
+    code: `code_hash` of the function, where its source or its byte code is known
     """
 
     name: str
@@ -88,6 +89,7 @@ class TaskSpec(NamedTuple):
     metadata: Mapping[str, Any] = _NOTHING
     type: str = FUNCTION
     facts: Mapping[str, Any] = _NOTHING
+    code: str | None = None
 
 
 class DagSpec(NamedTuple):

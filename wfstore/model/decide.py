@@ -32,6 +32,7 @@ from wfstore.model.dag import TIMER, WAIT
 from wfstore.model.define import Names, check_metadata, check_workflow_id, define
 from wfstore.model.draft import Draft, draft_for
 from wfstore.model.events import Event
+from wfstore.model.identity import shape
 from wfstore.model.outcomes import decide_outcome, decide_progress, started_event
 from wfstore.model.payload import PayloadRef
 from wfstore.model.plan import at_hand, begin, resolved, split_open, start, submit_again, submit_ready
@@ -82,7 +83,8 @@ def _submit(state: State, command: Submit, now: int) -> list[Event]:
     state.limits.check_tasks(len(command.dag.tasks), command.dag.tasks, command.workflow_id)
     last_run = state.last_run(command.workflow_id)
     draft = Draft(command.workflow_id, last_run, now, command.request_id, command.by)
-    specs = define(draft, command.dag, Names())
+    names = Names()
+    specs = define(draft, command.dag, names)
     output_id, output = specs[command.dag.output]
     metadata = dict(command.metadata or {})
     given = metadata.get("name")
@@ -95,6 +97,7 @@ def _submit(state: State, command: Submit, now: int) -> list[Event]:
             "metadata": metadata,
             "output_task": output_id,
             "tasks": len(specs),
+            "shape": shape((names.keys.of(task_id), spec.upstream, spec.kinds) for task_id, spec in specs),
             "driver": dict(command.driver),
             "timeout_s": command.timeout_s,
             "rerun_of": command.rerun_of,
@@ -172,14 +175,14 @@ def _with_body(event: Event, bodies: Mapping[str | None, str | None]) -> Event:
 
 
 def _code_set(workflow: WorkflowState, command: Resume, now: int) -> list[Event]:
-    bodies = dict(command.functions)
+    bodies = {old: (new, code) for old, new, code in command.functions}
     draft = draft_for(workflow, now, command.request_id, command.by)
     for task in workflow.tasks.values() if bodies else ():
-        body = bodies.get(task.function_hash)
+        body, code = bodies.get(task.function_hash, (None, None))
         # What returned a continuation has succeeded: only the continuation has not.
         done = at_hand(task) or (task.status == SUCCESSFUL and task.continued_to is not None)
         if body is not None and body != task.function_hash and not done:
-            draft.task(ev.TASK_CODE_SET, task.task_id, None, hash=body)
+            draft.task(ev.TASK_CODE_SET, task.task_id, None, hash=body, attributes={"code": code})
     return draft.events
 
 

@@ -12,6 +12,7 @@ from wfstore.model import events as ev
 from wfstore.model.dag import ACTOR, ARGUMENT, FUNCTION, ORDER, DagSpec, TaskOptions, TaskSpec
 from wfstore.model.draft import Draft
 from wfstore.model.events import Event
+from wfstore.model.identity import Keys
 from wfstore.model.payload import PayloadRef, payload_uri
 from wfstore.model.state import TaskState, WorkflowState
 from wfstore.model.statuses import PENDING
@@ -108,9 +109,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class Names:
-    """Gives ids to tasks: those of `workflow` are taken, and it counts on from there."""
+    """Gives ids to tasks: those of `workflow` are taken, and it counts on from there. `keys` gives their keys."""
 
     def __init__(self, workflow: WorkflowState | None = None) -> None:
+        self.keys = Keys(workflow)
         self._tasks: Mapping[str, Any] = {} if workflow is None else workflow.tasks
         self._counted: Mapping[str, int] = {} if workflow is None else workflow.counters
         self._new: set[str] = set()
@@ -176,15 +178,19 @@ def define(
         if spec.type == ACTOR:
             after = task_id
         specs.append((task_id, spec))
-        row = _row(draft, task_id, spec, upstream, None if creator is None else creator.task_id)
+        made_by = None if creator is None else creator.task_id
+        key = names.keys.give(task_id, spec, upstream, made_by)
+        row = _row(draft, task_id, key, spec, upstream, made_by)
         draft.events.append(row)
     return specs
 
 
-def _row(draft: Draft, task_id: str, spec: TaskSpec, upstream: list[str], creator: str | None) -> Event:
+def _row(draft: Draft, task_id: str, key: str, spec: TaskSpec, upstream: list[str], creator: str | None) -> Event:
     args: PayloadRef | None = spec.args
     attributes: dict[str, Any] = {
         "function": spec.function,
+        "key": None if key == spec.function else key,
+        "code": spec.code,
         "upstream": upstream,
         "kinds": None if all(kind == ARGUMENT for kind in spec.kinds) else list(spec.kinds),
         "options": options_to_json(spec.options),
@@ -238,6 +244,7 @@ def defined_again(workflow: WorkflowState) -> DagSpec:
             task.metadata,
             task.type,
             task.facts,
+            task.code,
         )
         for task in tasks
     )

@@ -118,9 +118,9 @@ EVENT_TYPES: dict[str, str] = {
     ),
     WORKFLOW_SUBMITTED: (
         "A workflow was accepted; its tasks follow in the same commit. status PENDING. attributes: metadata, "
-        "output_task, tasks (how many), driver (job_id, runtime_env, packages of the submitter), timeout_s, "
-        "rerun_of (the workflow whose DAG and inputs it repeats), actor (class of the virtual actor that it is); of an "
-        "imported one: source, imported_at, recorded."
+        "output_task, tasks (how many), shape (hash of the DAG), driver (job_id, runtime_env, packages, versions and "
+        "git of the submitter), timeout_s, rerun_of (the workflow whose DAG and inputs it repeats), actor (class of "
+        "the virtual actor that it is); of an imported one: source, imported_at, recorded."
     ),
     WORKFLOW_QUEUED: "It waits for a free running slot. status PENDING.",
     WORKFLOW_STARTED: (
@@ -139,11 +139,12 @@ EVENT_TYPES: dict[str, str] = {
     WORKFLOW_DELETED: "Everything about this id up to here is hidden; runs number on after `run`.",
     TASK_DEFINED: (
         "A task is part of the workflow from here on. status and task_status PENDING; name; hash: of the function "
-        "body; payload or uri: its pickled arguments. attributes: function, upstream (task ids in argument order), "
-        "kinds (argument, nested, waited, order), options, metadata, creator (the task whose continuation defined "
-        "it), shared (arguments stored once), args (hash of an argument pickle kept in a file), type (timer, event, "
-        "event_checkpointed, wait, actor; none: a function), facts (of that type). kind call: somebody called a "
-        "virtual actor, and the output of the workflow is that of its last call."
+        "body; payload or uri: its pickled arguments. attributes: function, key (its task_key, where that is not the "
+        "function), code (code_hash), upstream (task ids in argument order), kinds (argument, nested, waited, order),"
+        " options, metadata, creator (the task whose continuation defined it), shared (arguments stored once), args "
+        "(hash of an argument pickle kept in a file), type (timer, event, event_checkpointed, wait, actor; none: a "
+        "function), facts (of that type). kind call: somebody called a virtual actor, and the output of the workflow "
+        "is that of its last call."
     ),
     TASK_CONTINUED: "Its function returned a continuation. attributes: output_task (whose output becomes its own).",
     TASK_ERROR_CAUGHT: (
@@ -178,7 +179,7 @@ EVENT_TYPES: dict[str, str] = {
         "The next attempt will follow. task_status RETRYING; attempt: the one to come. attributes: due_at "
         "(microseconds UTC; none: at once)."
     ),
-    TASK_CODE_SET: "A resume gave the task another function body. hash: of the body.",
+    TASK_CODE_SET: "A resume gave the task another function body. hash: of the body. attributes: code.",
     TIMER_STARTED: "A timer of the manager's runs. attributes: due_at (microseconds UTC).",
     TIMER_FIRED: "It has run out, at ts.",
     EVENT_WAIT_STARTED: "A listener polls for an event. attributes: listener (module.qualname).",

@@ -54,6 +54,7 @@ def workflow_row(workflow: WorkflowState, said: Said | None = None) -> dict[str,
     done = sum(task.status in (SUCCESSFUL, CAUGHT) for task in tasks)
     running = [task for task in workflow.open_attempts.values() if task.status == RUNNING]
     failed = workflow.status == FAILED
+    git = workflow.driver.get("git", {})
     sizes = [task.output_bytes for task in tasks if task.output_bytes is not None]
     return {
         "workflow_id": workflow.workflow_id,
@@ -82,6 +83,10 @@ def workflow_row(workflow: WorkflowState, said: Said | None = None) -> dict[str,
         "progress": workflow_fraction(
             workflow.status, len(tasks), done, sum(parts(_progress(workflow, task, said)) for task in running)
         ),
+        "dag_hash": workflow.shape,
+        "versions": _json(workflow.driver.get("versions", {})),
+        "git_commit": git.get("commit"),
+        "git_dirty": git.get("dirty"),
     }
 
 
@@ -117,6 +122,8 @@ def task_row(workflow: WorkflowState, task: TaskState, said: Said | None = None)
         "progress": progress and progress.fraction,
         "progress_message": progress and progress.message,
         "progress_metrics": _json(progress.metrics) if progress and progress.metrics else None,
+        "task_key": task.key,
+        "code_hash": task.code,
     }
 
 

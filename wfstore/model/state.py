@@ -22,18 +22,18 @@ class TaskState:
     (itself, unless it ends a continuation); `open_run`, `open_attempt`: the attempt somebody may still report about;
     `waited_by`: waits that have it among their choices; `arrived`: how many choices of a wait are resolved; `split`:
     what it chose; `due_at`: when a timer runs out, or the time of a wait is over; `retry_at`: when the next attempt is
-    due; `progress`: what its last attempt said, as far as it is in the log; `output_run`: the run under way when its
-    output came (one that is not kept can be had in that run only).
+    due; `key`, `code`: as the columns task_key and code_hash; `progress`: what its last attempt said, as far as it is
+    in the log; `output_run`: the run under way when its output came (one that is not kept can be had in that run only).
     """
 
     __slots__ = (
-        "args", "arrived", "attempt", "attempt_failed", "attempt_started_at", "attempts", "caught", "checkpointed",
-        "code_set", "continued_to", "created", "creator", "downstream", "due_at", "duration_us", "ended_at", "error",
-        "error_message", "error_type", "facts", "function", "function_hash", "kinds", "metadata", "name",
-        "open_attempt", "open_run", "open_started", "options", "output", "output_bytes", "output_repr",
-        "output_run", "output_seq", "progress", "ready_at", "resolved", "retry_at", "root", "shared", "split",
-        "started_at", "status", "stored", "submitted_at", "succeeded", "task_id", "type", "upstream", "waited_by",
-        "waiting",
+        "args", "arrived", "attempt", "attempt_failed", "attempt_started_at", "attempts", "caught",
+        "checkpointed", "code", "code_set", "continued_to", "created", "creator", "downstream", "due_at",
+        "duration_us", "ended_at", "error", "error_message", "error_type", "facts", "function", "function_hash",
+        "key", "kinds", "metadata", "name", "open_attempt", "open_run", "open_started", "options", "output",
+        "output_bytes", "output_repr", "output_run", "output_seq", "progress", "ready_at", "resolved",
+        "retry_at", "root", "shared", "split", "started_at", "status", "stored", "submitted_at", "succeeded",
+        "task_id", "type", "upstream", "waited_by", "waiting",
     )  # fmt: skip
 
     def __init__(self, task_id: str, name: str) -> None:
@@ -41,6 +41,8 @@ class TaskState:
         self.name = name
         self.function = ""
         self.function_hash = ""
+        self.key = ""
+        self.code: str | None = None
         self.args: PayloadRef | None = None
         self.upstream: list[str] = []
         self.kinds: list[str] = []
@@ -95,15 +97,15 @@ class WorkflowState:
 
     actor: what a virtual actor is (class, hash); actor_state: its last committed state; last_call: the task at the end
     of its chain of calls; calls: request id -> task id; inbox: None until an event is
-    sent to it or waited for
+    sent to it or waited for; places: where tasks stand -> their key; place_counts: function -> at how many places
     """
 
     __slots__ = (
         "actor", "actor_state", "attempts", "calls", "cold", "counters", "deadline_at", "driver", "ended_at",
         "error_message", "error_type", "failed_task_id", "first_seq", "inbox", "kind", "last_call", "last_seq",
-        "metadata", "name", "open_attempts", "output", "output_task", "requests", "rerun_of", "retries", "run",
-        "run_started_at", "runs", "runs_us", "started_at", "status", "submitted_at", "tasks", "timeout_s",
-        "workflow_id",
+        "metadata", "name", "open_attempts", "output", "output_task", "place_counts", "places", "requests",
+        "rerun_of", "retries", "run", "run_started_at", "runs", "runs_us", "shape", "started_at", "status",
+        "submitted_at", "tasks", "timeout_s", "workflow_id",
     )  # fmt: skip
 
     def __init__(self, workflow_id: str) -> None:
@@ -118,6 +120,7 @@ class WorkflowState:
         self.timeout_s: float | None = None
         self.deadline_at: int | None = None
         self.rerun_of: str | None = None
+        self.shape: str | None = None
         self.actor: Mapping[str, Any] | None = None
         self.actor_state: PayloadRef | None = None
         self.last_call: str | None = None
@@ -126,6 +129,8 @@ class WorkflowState:
         self.output: PayloadRef | None = None
         self.tasks: dict[str, TaskState] = {}
         self.counters: dict[str, int] = {}
+        self.places: dict[bytes, str] = {}
+        self.place_counts: dict[str, int] = {}
         self.open_attempts: dict[str, TaskState] = {}
         self.requests: set[str] = set()
         self.attempts = 0
@@ -168,8 +173,8 @@ class State:
     or has an open attempt, is in `workflows`, and whoever is about such a thing need not `find` more."""
 
     __slots__ = (
-        "deleted", "given_limits", "limits", "max_pending", "max_running", "past", "queue", "running", "seq", "session",
-        "workflows",
+        "deleted", "given_limits", "limits", "max_pending", "max_running", "past", "queue", "running", "seq",
+        "session", "workflows",
     )  # fmt: skip
 
     def __init__(self, past: Past | None = None) -> None:

@@ -14,7 +14,7 @@ from wfstore.model.events import ACTOR_CREATED, ATTEMPT_SUBMITTED, TASK_CODE_SET
 from wfstore.schema.columns import EVENT_SCHEMA
 
 #: Raised when facts get another column: files of parts with a lower one lack it, and it reads as NULL there.
-FACTS_SCHEMA = 2
+FACTS_SCHEMA = 3
 EVENTS, PACKS, SUPERSEDED, DELETED = "events", "packs", "superseded", "deleted"
 WORKFLOWS, RUNS, TASKS, ATTEMPTS, EDGES = "workflows", "runs", "tasks", "attempts", "edges"
 ACTOR_CALLS, VIRTUAL_ACTORS = "actor_calls", "virtual_actors"

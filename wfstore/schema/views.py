@@ -64,6 +64,12 @@ _PROGRESS = (
     Column("progress_message", "VARCHAR", "What it said with it, in words."),
     Column("progress_metrics", "JSON", "What it said with it, in figures: an object."),
 )
+_KEY = Column(
+    "task_key",
+    "VARCHAR",
+    "Its function, and #2, #3 and so on from the second place in the DAG on at which that stands: alike in all "
+    "workflows of one shape, and among the members of a fan-out.",
+)
 _AS_OF = Column("as_of_seq", "BIGINT", "The last event that the manager had applied when it said so.")
 
 WORKFLOWS = (
@@ -96,6 +102,10 @@ WORKFLOWS = (
         "Its tasks that are done and the fractions of those that run, over all tasks it has so far, 0 to 1; 1 where it "
         "is SUCCESSFUL.",
     ),
+    Column("dag_hash", "VARCHAR", "Hash of the DAG as submitted: its task keys and edges; alike where it is repeated."),
+    Column("versions", "JSON", "Versions of python, ray and wfstore at its submission, an object; {} where not known."),
+    Column("git_commit", "VARCHAR", "Commit of the working tree that it was submitted from; NULL outside of one."),
+    Column("git_dirty", "BOOLEAN", "Whether that working tree had changes that were not committed."),
 )
 
 RUNS = (
@@ -146,6 +156,8 @@ TASKS = (
     Column("workflow_name", "VARCHAR", "Name of its workflow."),
     Column("defined_seq", "BIGINT", "Seq of its definition: the order in which tasks came to be."),
     *(column._replace(text=column.text.replace("its code", "the code of its last attempt")) for column in _PROGRESS),
+    _KEY,
+    Column("code_hash", "VARCHAR", "Hash of its function's code alone: comments, layout and arguments do not count."),
 )
 
 ATTEMPTS = (
@@ -180,6 +192,7 @@ ATTEMPTS = (
     Column("workflow_name", "VARCHAR", "Name of its workflow."),
     Column("submitted_seq", "BIGINT", "Seq of its submission: the order in which attempts were made."),
     *_PROGRESS,
+    _KEY._replace(text="As in tasks: what makes attempts at the same task comparable across workflows."),
 )
 
 _UNDER_WAY = (

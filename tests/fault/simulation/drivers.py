@@ -112,7 +112,7 @@ class Drivers:
         elif roll < 0.66:
             await self.order(Delete(workflow_id, self.request()))
         elif roll < 0.72:
-            bodies = rng.choice(((), ((self._body, self._other_body),)))
+            bodies = rng.choice(((), ((self._body, self._other_body, None),)))
             await self.order(Resume(workflow_id, self.request(), functions=bodies))
         elif roll < 0.80:
             await self.send(rng.choice((*_WORKFLOWS, *_ACTORS)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from wfstore.engine.dag import adapter
 from wfstore.engine.dag.arguments import ArgumentDumper
-from wfstore.engine.dag.functions import default_name, dump_function, full_name
+from wfstore.engine.dag.functions import code_hash, default_name, dump_function, full_name
 from wfstore.engine.dag.graph import Call, Graph
 from wfstore.engine.dag.node import Special, key_of
 from wfstore.engine.dag.options import CarriedName, WorkflowOptions
@@ -59,13 +59,13 @@ class _Encoder:
         self._arguments = arguments
         self._put_function = put_function
         self._bodies = bodies
-        self._functions: dict[int, tuple[str, str, str]] = {}
+        self._functions: dict[int, tuple[str, str, str, str | None]] = {}
         self._options: dict[Hashable, TaskOptions] = {}
 
     def task(self, call: Call, position: Mapping[str, int]) -> TaskSpec:
         special = call.special
         dumped = self._arguments.dump(call.args, call.kwargs, special.older)
-        unnamed, function, function_hash = self._function(call)
+        unnamed, function, function_hash, code = self._function(call)
         settings = call.settings
         return TaskSpec(
             settings.name or unnamed,
@@ -81,13 +81,14 @@ class _Encoder:
             settings.metadata or _NO_METADATA,
             special.type,
             special.facts,
+            code,
         )
 
-    def _function(self, call: Call) -> tuple[str, str, str]:
+    def _function(self, call: Call) -> tuple[str, str, str, str | None]:
         known = self._functions.get(id(call.function))
         if known is None:
             function_hash = call.special.body or self._put_function(self._bodies[id(call.function)])
-            known = default_name(call.function), full_name(call.function), function_hash
+            known = default_name(call.function), full_name(call.function), function_hash, code_hash(call.function)
             self._functions[id(call.function)] = known
         return known
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import importlib
+import inspect
 import re
+import textwrap
 import types
 import unicodedata
 import weakref
@@ -15,6 +19,7 @@ from wfstore.payloads import SerializationError, dumps
 
 _ODD = re.compile(r"[^\w.\-]")
 _bodies: weakref.WeakKeyDictionary[Any, bytes] = weakref.WeakKeyDictionary()
+_codes: weakref.WeakKeyDictionary[Any, str | None] = weakref.WeakKeyDictionary()
 
 
 def dump_function(function: Callable[..., Any]) -> bytes:
@@ -37,6 +42,45 @@ def dump_function(function: Callable[..., Any]) -> bytes:
         if plain is not None:
             _bodies[plain] = data
     return data
+
+
+def code_hash(function: Callable[..., Any]) -> str | None:
+    """16 hexadecimal digits of what the function does: of its source as Python reads it, without decorators,
+    docstrings, comments and layout; where there is no source, of its byte code. None for what has neither.
+
+    What it calls, closes over and gets as arguments does not count.
+    """
+    if not isinstance(function, types.FunctionType | type):
+        return None
+    if function not in _codes:
+        text = _source(function) or (
+            _byte_code(function.__code__) if isinstance(function, types.FunctionType) else None
+        )
+        digest = None if text is None else hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8)
+        _codes[function] = None if digest is None else digest.hexdigest()
+    return _codes[function]
+
+
+def _source(function: types.FunctionType | type) -> str | None:
+    """None where the source is not to be had, or holds more than the one definition, as that of a lambda does."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return None
+    found = tree.body[0] if len(tree.body) == 1 else None
+    if not isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return None
+    found.decorator_list = []
+    for node in ast.walk(found):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            documented = ast.get_docstring(node, clean=False) is not None
+            node.body = (node.body[1:] if documented else node.body) or [ast.Pass()]
+    return ast.unparse(found)
+
+
+def _byte_code(code: types.CodeType) -> str:
+    held = [_byte_code(value) if isinstance(value, types.CodeType) else repr(value) for value in code.co_consts]
+    return repr((code.co_code, held, code.co_names, code.co_varnames, code.co_freevars))
 
 
 def find_function(name: str) -> Callable[..., Any]:
