@@ -31,6 +31,7 @@ _PARK_AFTER_S = 1.0
 _PARKED_S = 60.0
 #: How long the manager may take to answer.
 _PATIENCE_S = 5.0
+_AGAIN_AFTER_S = 1.0
 
 
 class ManagerSilentError(Exception):
@@ -50,7 +51,9 @@ class StartReporter:
         self.owner = ("", "", "")
         self._lock = threading.Condition()
         self._current: tuple[Assignment, Place, float, Told] | None = None
-        self._reported: Assignment | None = None
+        self._told: Assignment | None = None
+        self._heard: Assignment | None = None
+        self._report_at = 0.0
         self._sent: Progress | None = None
         self._quiet_until = 0.0
         self._thread: threading.Thread | None = None
@@ -79,10 +82,8 @@ class StartReporter:
             if watched is not None:
                 last = now
                 job, place, due, told = watched
-                if now >= due and job is not self._reported:
-                    self._reported = job
-                    self._report(job, place)
-                    self._tell_owner(job)
+                if now >= due and job is not self._heard:
+                    self._begin(job, place, now)
                 progress = told.progress
                 if progress is not None and progress is not self._sent and now >= self._quiet_until:
                     self._sent = progress
@@ -100,12 +101,24 @@ class StartReporter:
                 self._lock.wait(_PARKED_S)
             self._parked = False
 
+    def _begin(self, job: Assignment, place: Place, now: float) -> None:
+        """Report the start until a manager has it in the log: the time that the attempt may take counts from it."""
+        if job is not self._told:
+            self._told, self._report_at = job, now
+            self._tell_owner(job)
+        if now >= self._report_at:
+            self._heard = job if self._report(job, place) else None
+            self._report_at = time.monotonic() + _AGAIN_AFTER_S
+
     @staticmethod
-    def _report(job: Assignment, place: Place) -> None:
+    def _report(job: Assignment, place: Place) -> bool:
+        """Whether it is in the log."""
         try:
-            _manager(job.manager).report_started.remote(*job.key, place)
-        except Exception:  # whatever Ray raises for a manager that is gone or out of reach; the next may be heard
-            return
+            _manager(job.manager).report_started.remote(*job.key, place).future().result(_PATIENCE_S)
+        except Exception:  # whatever Ray raises for a manager that is gone or out of reach; the next may hear of it
+            _manager.cache_clear()
+            return False
+        return True
 
     def _tell_owner(self, job: Assignment) -> None:
         """So that the next manager knows whom not to begin again."""

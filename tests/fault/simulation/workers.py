@@ -142,10 +142,12 @@ class Workers:
         lease, owner = world.thread.process.instance
         world.wait(_REPORTED_AFTER_S)
         reporter.REPORTER.lease, reporter.REPORTER.owner = lease, owner
-        reporter.REPORTER._report(job, place)
-        reporter.REPORTER.lease, reporter.REPORTER.owner = lease, owner
         reporter.REPORTER._tell_owner(job)
-        world.wait(seconds - _REPORTED_AFTER_S)
+        left = seconds - _REPORTED_AFTER_S
+        while not reporter.REPORTER._report(job, place) and left > reporter._AGAIN_AFTER_S:
+            world.wait(reporter._AGAIN_AFTER_S)
+            left -= reporter._AGAIN_AFTER_S
+        world.wait(left)
         if world.rng.random() < 0.2:
             reporter.REPORTER._tell(job, place, Progress(round(world.rng.random(), 3), None, {}))
 
