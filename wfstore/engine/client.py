@@ -40,6 +40,8 @@ _BLOCKING = frozenset({"run", "wait", "call_actor"})
 _EVENT_INLINE_BYTES = 4096
 _RETRY_FOR_S = 120.0
 _RETRY_EVERY_S = 0.2
+#: Whoever has kept a call for so long was there: one that waits for hours may outlive many managers.
+_PRESENT_S = 30.0
 #: A manager that waits for space on a full disk is waited for so long.
 _FULL_FOR_S = 10.0
 _NO_SPACE = "no space is left, and the manager waits for some. Free some: what was accepted goes on by itself then"
@@ -85,19 +87,20 @@ class Client:
                 return self._channel.call(method, *args)
             except ChannelLostError:
                 pass  # by Ray, then: the manager may be on its way back
-        deadline = time.monotonic() + _RETRY_FOR_S
+        silent_since = time.monotonic()
         while True:
+            asked = time.monotonic()
             try:
                 return ray.get(getattr(self._handle, method).remote(*args))
             except RayTaskError as error:
                 raise _cause_of(error) from None
             except (ActorUnavailableError, ActorDiedError) as error:
-                if not self._find_again(error):
-                    raise errors.ManagerLostError(self.storage, f"the manager does not answer: {error}") from None
-                late = time.monotonic() - deadline + _RETRY_FOR_S
-                if late > _FULL_FOR_S and self._sees_storage and is_full(self.storage):
+                there = self._find_again(error)
+                now = time.monotonic()
+                silent_since = now if now - asked > _PRESENT_S else silent_since
+                if there and now - silent_since > _FULL_FOR_S and self._sees_storage and is_full(self.storage):
                     raise errors.StorageFullError(self.storage, _NO_SPACE) from None
-                if late > _RETRY_FOR_S:
+                if not there or now - silent_since > _RETRY_FOR_S:
                     raise errors.ManagerLostError(self.storage, f"the manager does not answer: {error}") from None
                 time.sleep(_RETRY_EVERY_S)
 
@@ -225,10 +228,8 @@ class Client:
             if self._log.enabled:
                 self._driver["log"] = submitter()
             kept = packages.preserve(environment, self.put_function)
-            if kept:
-                self._driver["packages"] = kept
-        git = None if self._in_worker else self._tree.now()
-        return self._driver if git is None else {**self._driver, "git": git}
+            self._driver |= {"packages": kept} if kept else {}
+        return self._driver if self._in_worker else {**self._driver, "git": self._tree.now() or {}}
 
     def configure(self, limits: Mapping[str, int | None]) -> None:
         """Set limits of the store. Raises TypeError, ValueError for what is none."""
@@ -271,8 +272,8 @@ class Client:
         functions: list[tuple[str, str, str | None]] = []
         if code == "current":
             for name, stored in self.call("unfinished_functions", _id(workflow_id)):
-                function = find_function(name)
-                functions.append((stored, self.put_function(dump_function(function)), code_hash(function)))
+                new = find_function(name)
+                functions.append((stored, self.put_function(dump_function(new)), code_hash(new)))
         return Resume(_id(workflow_id), request_id or uuid.uuid4().hex, by, tuple(functions))
 
     def rerun(self, workflow_id: str, by: str | None = None, request_id: str | None = None) -> str:
