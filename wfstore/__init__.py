@@ -14,6 +14,8 @@ from wfstore._version import __version__ as __version__
 if TYPE_CHECKING:
     from wfstore import errors as errors
     from wfstore import workflow as workflow
+    from wfstore._comparing import diff as diff
+    from wfstore._comparing import regressions as regressions
     from wfstore._history import History as History
     from wfstore._observe import WorkflowObservability as WorkflowObservability
     from wfstore._store import Store as Store
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from wfstore._store import open as open
     from wfstore._store import restore as restore
     from wfstore._store import sql as sql
+    from wfstore._store import what_if as what_if
 
 _HOMES = {
     "Store": "wfstore._store",
@@ -28,12 +31,28 @@ _HOMES = {
     "history": "wfstore._store",
     "restore": "wfstore._store",
     "sql": "wfstore._store",
+    "what_if": "wfstore._store",
     "History": "wfstore._history",
+    "diff": "wfstore._comparing",
+    "regressions": "wfstore._comparing",
     "WorkflowObservability": "wfstore._observe",
 }
 _PACKAGES = ("errors", "workflow")
 
-__all__ = ["History", "Store", "WorkflowObservability", "errors", "history", "open", "restore", "sql", "workflow"]
+__all__ = [
+    "History",
+    "Store",
+    "WorkflowObservability",
+    "diff",
+    "errors",
+    "history",
+    "open",
+    "regressions",
+    "restore",
+    "sql",
+    "what_if",
+    "workflow",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,14 +10,18 @@ import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 
-from wfstore import errors
+from wfstore._comparing import Comparisons
+from wfstore._costing import Costs
+from wfstore._estimates import LiveRows
 from wfstore._follow import Follower
 from wfstore._history import History
 from wfstore._maintenance import Progress, Retained, compacted, policy_for, retain, stats
+from wfstore._past import PastRuns
 from wfstore._verify import verify
 from wfstore.index import (
     Connection,
@@ -37,11 +41,13 @@ from wfstore.index.retention import Policy
 from wfstore.log import VerifyReport, open_reader, resolve_storage
 from wfstore.log.history import HistoryFiles
 from wfstore.model.events import EVENT_TYPES
-from wfstore.model.statuses import ATTEMPT_STATUSES, CANCELED, FAILED, TASK_STATUSES, WORKFLOW_STATUSES
+from wfstore.model.statuses import ATTEMPT_STATUSES, TASK_STATUSES, WORKFLOW_STATUSES
 from wfstore.schema.views import VIEWS
 
 if TYPE_CHECKING:
+    from wfstore._asof import StoreAsOf
     from wfstore._backup import BackedUp
+    from wfstore.answers.paths_whatif import WhatIf
 
 Words: TypeAlias = str | Collection[str] | None
 Order: TypeAlias = str | Sequence[str] | None
@@ -66,6 +72,11 @@ def history(workflow_id: str, *, storage: Storage = None) -> History:
     return open(storage).history(workflow_id)
 
 
+def what_if(workflow_id: str, factors: Mapping[str, float], *, storage: Storage = None) -> WhatIf:
+    """`History.what_if` of one workflow: {task_key: factor}. Raises WorkflowNotFoundError, ValueError."""
+    return open(storage).history(workflow_id).what_if(factors)
+
+
 def sql(query: str, params: Params = None, *, storage: Storage = None) -> Relation:
     """One SELECT over the views. Raises QueryError."""
     return open(storage).sql(query, params)
@@ -88,7 +99,7 @@ def restore(
     )
 
 
-class Store:
+class Store(Comparisons, Costs):
     """A store, read. Any number of them, and any number of threads on one, may read while a manager writes."""
 
     def __init__(self, storage: Storage = None, *, live: bool | None = None) -> None:
@@ -96,11 +107,16 @@ class Store:
         self.storage = resolve_storage(storage)
         self._reader = open_reader(self.storage)
         self._history = HistoryFiles(self.storage)
-        self._index = Index(self._reader, _live_source(self.storage, live), self._history)
+        self._live = LiveRows(self, _live_source(self.storage, live))
+        self._index = Index(self._reader, self._live.source, self._history)
 
     def history(self, workflow_id: str) -> History:
         """The whole history of one workflow as it stands now. Raises WorkflowNotFoundError."""
-        return History(workflow_id, self._index.scan(workflow_id))
+        return History(workflow_id, self._index.scan(workflow_id), self._past)
+
+    @cached_property
+    def _past(self) -> PastRuns:
+        return PastRuns(self._index)
 
     def sql(self, query: str, params: Params = None) -> Relation:
         """Run one SELECT once, on a snapshot; `params` for ``?`` (a sequence) or ``$name`` (a mapping).
@@ -108,10 +124,12 @@ class Store:
         The answer is a DuckDB relation over its own rows: ``.fetchall() .pl() .to_arrow_table() .show()``.
         Raises QueryError with DuckDB's own words.
         """
+        self._live.look(query)
         return self._index.sql(query, params)
 
     def connect(self) -> Connection:
         """A DuckDB connection of the caller's own, with the rows and views of this moment, to do anything with."""
+        self._live.look("live_workflows")
         return self._index.detach()
 
     def workflows(
@@ -218,27 +236,10 @@ class Store:
         WorkflowCancellationError when it failed or was canceled, WorkflowError when there is none yet;
         PayloadMissingError when it is no longer kept (`retain`).
         """
-        from wfstore.payloads import PayloadStore, loads
+        from wfstore._output import output
 
         row = shared().output(self._index.scan(workflow_id), task_id)
-        if row is None:
-            raise errors.WorkflowNotFoundError(workflow_id)
-        if row["task_status"] is None:
-            raise errors.TaskNotFoundError(workflow_id, row["task_id"])
-        ended_badly = task_id is None and row["workflow_status"] in (FAILED, CANCELED)
-        if row["seq"] is None or (ended_badly and not row["is_state"]):
-            _no_output(workflow_id, task_id, row)
-        if not row["kept"]:
-            what = f"The output of task {row['task_id']!r} of workflow {workflow_id!r} was not kept"
-            raise errors.NotCheckpointedError(workflow_id, f"{what} (checkpoint=False, or imported without values).")
-        inline = self._payload(workflow_id, row["seq"])
-        try:
-            data = PayloadStore(self.storage).get(row["hash"] or "") if inline is None else inline
-        except errors.PayloadMissingError as error:
-            what = "The output" if task_id is None else f"The output of task {task_id!r}"
-            words = f"{what} of workflow {workflow_id!r} is not to be had: {error.message}"
-            raise errors.PayloadMissingError(self.storage, words) from error
-        return loads(data)
+        return output(self.storage, workflow_id, task_id, row, self._payload)
 
     def _payload(self, workflow_id: str, seq: int) -> bytes | None:
         """What stood in the event itself."""
@@ -246,6 +247,16 @@ class Store:
             return self._index.payload(workflow_id, seq)
         column = self._reader.read_range(seq, seq, columns=("payload",)).column("payload")
         return column[0].as_py() if len(column) else self._index.payload(workflow_id, seq)
+
+    def as_of(self, when: filters.Moment | int) -> StoreAsOf:
+        """The store as it stood after an earlier event, for reading: an event's seq, or a moment as filters take it.
+
+        A moment means the last event that says so or earlier. What was open then is RUNNING, unless the log by then
+        says that it was interrupted, or the manager stopped. Raises ValueError for the future and before the beginning.
+        """
+        from wfstore._asof import as_of
+
+        return as_of(self, when)
 
     def follow(self, id: str | None = None, *, since: str | int | None = None) -> Follower:
         """The rows of `events` in log order, one by one, and then those to come as they are committed.
@@ -362,17 +373,6 @@ class Store:
 
     def __repr__(self) -> str:
         return f"<Store {self.storage!r}>"
-
-
-def _no_output(workflow_id: str, task_id: str | None, row: Mapping[str, Any]) -> NoReturn:
-    status = row["workflow_status"] if task_id is None else row["task_status"]
-    what = f"Workflow[id={workflow_id}]" if task_id is None else f"Task {task_id!r} of workflow {workflow_id!r}"
-    if status == CANCELED:
-        raise errors.WorkflowCancellationError(workflow_id, f"{what} was canceled and has no output.")
-    if status == FAILED:
-        reason = f": {row['error_type']}: {row['error_message']}" if row["error_type"] else ""
-        raise errors.WorkflowExecutionError(workflow_id, f"{what} failed and has no output{reason}")
-    raise errors.WorkflowError(workflow_id, f"{what} has no output yet: it is {status}.")
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -1,17 +1,20 @@
 -- name: critical_path
 -- summary: The longest chain of tasks of one workflow: of all that led from one to the next, the one whose durations sum up highest.
--- grain: position
+-- grain: task_id
 -- param: id VARCHAR = NULL: Id of the workflow; without it the one submitted last.
+-- param: scope VARCHAR = path: The tasks of the chain alone (path), or after them all others too, with their slack (all).
 -- column: workflow_id VARCHAR: Id of the workflow.
--- column: position BIGINT: Place in the chain, from 1.
+-- column: position BIGINT: Place in the chain, from 1; NULL beside it.
 -- column: task_id VARCHAR: Id of the task.
 -- column: task_name VARCHAR: Name of the task.
+-- column: task_key VARCHAR: What makes it comparable across workflows, as in tasks.
 -- column: type VARCHAR: function, timer, event, event_checkpointed, wait or actor.
 -- column: status VARCHAR: Where the task stands.
 -- column: wait_s DOUBLE: Seconds it waited for a worker; not part of the chain's length.
 -- column: duration_s DOUBLE: Seconds it adds: its last successful (else last) attempt's; 0 without one that ended, and for a wait that got something.
--- column: path_s DOUBLE: Length of the chain up to its end, seconds.
+-- column: path_s DOUBLE: Length of the chain up to its end, seconds; beside the chain, of the longest one that leads there.
 -- column: share DOUBLE: duration_s as a share of the whole chain's length, 0 to 1.
+-- column: slack_s DOUBLE: Latest finish minus earliest finish: seconds by which it could have ended later and the chain been none longer; NULL where it has no duration yet.
 WITH RECURSIVE chosen AS (
     SELECT coalesce(
         $id, (SELECT arg_max(workflow_id, submitted_seq) FROM main.workflows WHERE $id IS NULL)
@@ -23,11 +26,13 @@ task AS MATERIALIZED (
         workflow_id,
         task_id,
         name,
+        task_key,
         type,
         status,
         creator,
         ended_at,
         wait_s,
+        duration_s IS NOT NULL AS timed,
         -- a clock that was set back makes nothing shorter
         greatest(coalesce(round(duration_s * 1e6)::BIGINT, 0), 0) AS duration_us,
         row_number() OVER (ORDER BY defined_seq) AS node
@@ -109,20 +114,48 @@ chain (node, place) AS (
     FROM chain
     JOIN longest ON longest.node = chain.node
     WHERE longest.previous IS NOT NULL
+),
+-- the same from the other end: what comes after a node at most
+after (node, tail_us, length) USING KEY (node) AS (
+    SELECT longest.node, 0::BIGINT, 1
+    FROM longest
+    WHERE $scope <> 'path' AND longest.node NOT IN (SELECT source FROM step)
+    UNION
+    SELECT step.source, max(after.tail_us + step.cost_us), any_value(after.length) + 1
+    FROM after
+    JOIN step ON step.target = after.node
+    LEFT JOIN recurring.after AS best ON best.node = step.source
+    WHERE after.length <= 2 * (SELECT count(*) FROM task)
+    GROUP BY step.source
+    HAVING max(after.tail_us + step.cost_us) > coalesce(any_value(best.tail_us), -1)
+),
+placed AS (
+    SELECT node, row_number() OVER (ORDER BY place DESC) AS position
+    FROM chain
+    WHERE node > 0
 )
 SELECT
     task.workflow_id,
-    row_number() OVER (ORDER BY chain.place DESC) AS position,
+    placed.position,
     task.task_id,
     task.name AS task_name,
+    task.task_key,
     task.type,
     task.status,
     task.wait_s,
     weighed.cost_us / 1e6 AS duration_s,
     longest.path_us / 1e6 AS path_s,
-    weighed.cost_us / nullif((SELECT max(path_us) FROM longest), 0) AS share
-FROM chain
-JOIN task ON task.node = chain.node
-JOIN weighed ON weighed.node = chain.node
-JOIN longest ON longest.node = chain.node
-ORDER BY position
+    weighed.cost_us / nullif((SELECT max(path_us) FROM longest), 0) AS share,
+    CASE
+        WHEN NOT task.timed THEN NULL
+        WHEN placed.position IS NOT NULL THEN 0
+        ELSE ((SELECT max(path_us) FROM longest) - longest.path_us - after.tail_us) / 1e6
+    END AS slack_s
+FROM task
+JOIN weighed ON weighed.node = task.node
+JOIN longest ON longest.node = task.node
+LEFT JOIN after ON after.node = task.node
+LEFT JOIN placed ON placed.node = task.node
+WHERE (placed.position IS NOT NULL OR $scope = 'all')
+  AND CASE WHEN $scope IN ('path', 'all') THEN true ELSE error('scope is path or all, not ' || $scope) END
+ORDER BY placed.position NULLS LAST, task.node

@@ -35,27 +35,9 @@ WITH failed AS MATERIALIZED (
       AND ($since IS NULL OR submitted_at >= $since)
       AND ($until IS NULL OR submitted_at < $until)
 ),
--- what is in quotes goes first, as it may look like anything else; \B keeps the apostrophe of a word out
+-- many share a message, and it is long work
 printed AS (
-    SELECT
-        error_message,
-        left(error_message, 1000) AS whole,
-        regexp_replace(whole, '"[^"\n]*"|`[^`\n]*`|\B''.*?''\B', '<text>', 'g') AS unquoted,
-        regexp_replace(unquoted, '\b[A-Za-z][A-Za-z0-9+.-]*://[^\s''"<>]+', '<path>', 'g') AS located,
-        regexp_replace(
-            located,
-            '(^|[\s(\[{=,:;])(?:[A-Za-z]:[\\/]|(?:~|\.{1,2})?/)[^\s,:;()\[\]{}<>''"]+', '\1<path>', 'g'
-        ) AS absolute,
-        regexp_replace(absolute, '\b[\w.-]+(?:/[\w.-]+){2,}|\b[\w.-]+/[\w.-]+\.\w+', '<path>', 'g') AS pathless,
-        regexp_replace(
-            pathless, '\b0[xX][0-9a-fA-F]+\b|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b', '<hex>', 'g'
-        ) AS marked,
-        -- long numbers before bare hex, which may consist of digits only
-        regexp_replace(marked, '\b\d{8,}\b', '<n>', 'g') AS counted,
-        regexp_replace(counted, '\b[0-9a-fA-F]{8,}\b', '<hex>', 'g') AS hexless,
-        regexp_replace(hexless, '\d+(?:[eE][-+]?\d+)?', '<n>', 'g') AS numbered,
-        regexp_replace(numbered, '(?:\B[-+])?<n>(?:[.,:_]<n>)*', '<n>', 'g') AS joined,
-        trim(regexp_replace(joined, '\s+', ' ', 'g')) AS fingerprint
+    SELECT error_message, wfstore.fingerprint(error_message) AS fingerprint
     FROM (SELECT DISTINCT error_message FROM failed)
 )
 SELECT

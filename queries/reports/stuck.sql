@@ -1,5 +1,5 @@
 -- name: stuck
--- summary: Attempts that run longer than 99 % of the successful ones of their task name did, the worst first; tasks that only wait are left out.
+-- summary: Attempts that run longer than 99 % of the successful ones of their task_key did, the worst first; tasks that only wait are left out.
 -- grain: workflow_id, run, task_id, attempt
 -- param: workflow VARCHAR = NULL: Only workflows of this name.
 -- param: task VARCHAR = NULL: Only tasks of this name.
@@ -15,7 +15,10 @@
 -- column: attempt INTEGER: Which attempt in that run.
 -- column: started_at TIMESTAMP: When it began, by the worker's clock, UTC.
 -- column: running_s DOUBLE: Seconds it has been running.
+-- column: task_key VARCHAR: As in tasks: what it is compared by within workflows of its name; the task's name where it has none.
 -- column: n BIGINT: How many successful attempts it is compared with.
+-- column: compared_from TIMESTAMP: When the first of them was submitted, UTC.
+-- column: compared_until TIMESTAMP: When the last of them was submitted, UTC.
 -- column: p50_s DOUBLE: Their median, seconds.
 -- column: p99_s DOUBLE: Their 99th percentile, seconds.
 -- column: times_p99 DOUBLE: running_s as a multiple of p99_s.
@@ -33,6 +36,7 @@ WITH begun AS MATERIALIZED (
         submitted_seq,
         workflow_name,
         task_name,
+        coalesce(task_key, task_name) AS task_key,
         date_diff('microsecond', started_at, coalesce($at, now()::TIMESTAMP)) AS running_us
     FROM main.attempts
     WHERE status = 'RUNNING'
@@ -45,15 +49,17 @@ WITH begun AS MATERIALIZED (
 past AS (
     SELECT
         workflow_name,
-        task_name,
+        coalesce(task_key, task_name) AS compared_by,
         count(*) AS n,
+        min(submitted_at) AS compared_from,
+        max(submitted_at) AS compared_until,
         quantile_cont(round(duration_s * 1e6)::BIGINT, [0.5, 0.99]) AS usual_us
     FROM main.attempts
     WHERE status = 'SUCCESSFUL'
       AND duration_s IS NOT NULL
       AND ($since IS NULL OR submitted_at >= $since)
-      AND (workflow_name, task_name) IN (SELECT (workflow_name, task_name) FROM begun)
-    GROUP BY workflow_name, task_name
+      AND (workflow_name, coalesce(task_key, task_name)) IN (SELECT (workflow_name, task_key) FROM begun)
+    GROUP BY workflow_name, compared_by
 )
 SELECT
     begun.workflow_id,
@@ -64,14 +70,17 @@ SELECT
     begun.attempt,
     begun.started_at,
     begun.running_us / 1e6 AS running_s,
+    begun.task_key,
     past.n,
+    past.compared_from,
+    past.compared_until,
     past.usual_us[1] / 1e6 AS p50_s,
     past.usual_us[2] / 1e6 AS p99_s,
     begun.running_us / nullif(past.usual_us[2], 0) AS times_p99,
     begun.node_id,
     begun.worker_pid
 FROM begun
-JOIN past ON past.workflow_name = begun.workflow_name AND past.task_name = begun.task_name
+JOIN past ON past.workflow_name = begun.workflow_name AND past.compared_by = begun.task_key
 WHERE past.n >= $min_runs
   AND begun.running_us > past.usual_us[2]
 ORDER BY times_p99 DESC, begun.submitted_seq

@@ -39,8 +39,8 @@ def test_the_reference_page_is_what_the_commands_say() -> None:
 def test_every_verb_has_help_and_storage_and_json(wfstore: Command) -> None:
     texts = dict(reference.help_texts())
     verbs = (
-        "ls show history tail sql report dashboard demo import export resume rerun cancel delete verify stats compact "
-        "retain backup restore ray-dashboard"
+        "ls show history tail sql report path cost regressions diff eta dashboard demo import export resume rerun "
+        "cancel delete verify stats compact retain backup restore ray-dashboard"
     )
     assert list(texts) == verbs.split()
     texts.pop("ray-dashboard")  # a group, and about Ray's own files

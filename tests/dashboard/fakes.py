@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 import httpx
 
 from wfstore import errors
+from wfstore._estimates import Expected
 from wfstore._observe import Changes, Page
 from wfstore.dashboard.app import create_app
 from wfstore.dashboard.server import Background, listen
@@ -72,6 +73,7 @@ class FakeObservability:
         self.failing: Exception | None = None
         self.said: list[tuple[list[Row], list[Row], list[str]]] = []
         self.kept = 0
+        self.estimates: dict[str, Expected] = {}
         self.behind = 7
         self._news = threading.Condition()
 
@@ -112,6 +114,9 @@ class FakeObservability:
 
     def counts(self) -> dict[str, int]:
         return {"RUNNING": 1, "FAILED": 0}
+
+    def expected(self, workflow_ids: Collection[str]) -> dict[str, Expected]:
+        return {name: self.estimates[name] for name in workflow_ids if name in self.estimates}
 
     # -- changes --------------------------------------------------------------------------------------------------
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -16,7 +16,9 @@ from starlette.testclient import TestClient
 
 from tests.browser import stores
 from tests.model.histories import random_history
+from wfstore import _text as text
 from wfstore._observe import WorkflowObservability
+from wfstore.answers.paths_frames import Critical
 from wfstore.dashboard import shapes, templating
 from wfstore.dashboard.app import create_app
 from wfstore.dashboard.settings import Settings
@@ -156,8 +158,18 @@ def test_a_workflow_has_all_its_parts(shop: TestClient) -> None:
     nodes = {attrs["data-task"] for tag, attrs in found.tags if tag == "g" and "node" in str(attrs.get("class"))}
     assert nodes == set(rows(found, "data-task"))
     assert {"shard_1", "merge"} <= nodes
-    assert "median of 6 past runs of this name" in found.text
+    assert "Expected end" in found.text
     assert '"team": "data"' in found.text
+
+
+def test_when_it_will_end_is_worked_out_in_the_background(shop: TestClient) -> None:
+    deadline = time.monotonic() + 30
+    while "from 6 past runs" not in (head := page(shop, "/workflows/nightly-etl-8/fragment/head").text):
+        assert "being worked out" in head and time.monotonic() < deadline
+        time.sleep(0.05)
+    assert re.search(r"in .+; by .+ with 90 %", head)
+    assert "to go" in page(shop, "/fragment/workflows").text
+    assert "Expected end" not in page(shop, "/workflows/nightly-etl-5/fragment/head").text
 
 
 def test_tasks_can_be_found(shop: TestClient) -> None:
@@ -185,6 +197,30 @@ def test_a_task_tells_all_about_its_attempts(shop: TestClient) -> None:
     assert "the warehouse is slow" in found.text
 
 
+def test_where_the_time_of_a_workflow_went(shop: TestClient) -> None:
+    found = page(shop, "/workflows/nightly-etl-5/fragment/spent")
+    store = shop.app.state.observability.store  # type: ignore[attr-defined]
+    (row,) = store.report("where_time_goes", id="nightly-etl-5", by="workflow").to_dicts()
+    assert f"all {row['attempts']:,} attempts that have ended" in found.text
+    assert f"user code {text.duration(row['user_s'])}" in found.text
+    assert "Along the critical path" in found.text and "earlier attempts" in found.text
+    for key in store.report("where_time_goes", id="nightly-etl-5")["task_key"]:
+        assert key in found.text
+    for part in ("Ray's queue", "fetching arguments", "storing the output"):
+        assert part in page(shop, "/workflows/nightly-etl-5/fragment/timeline").text
+
+
+def test_slack_stands_in_the_table_of_tasks(shop: TestClient) -> None:
+    history = shop.app.state.observability.store.history("backfill")  # type: ignore[attr-defined]
+    listed = shop.get("/workflows/backfill/fragment/tasks?task_sort=-slack").text
+    assert "<th" in listed and "Slack" in listed
+    shown = re.findall(r'<tr data-task="([^"]+)"', listed)
+    slack = dict(history.tasks.select("task_id", "slack_s").iter_rows())
+    known = [slack[one] for one in shown if slack[one] is not None]
+    assert known == sorted(known, reverse=True)
+    assert listed.count('title="on the critical path"') == len(set(shown) & set(history.critical_path["task_id"]))
+
+
 def test_events_come_when_asked_for(shop: TestClient) -> None:
     assert "attempt.submitted" not in page(shop, "/workflows/nightly-etl-5").text
     found = page(shop, "/workflows/nightly-etl-5?events_page=1")
@@ -194,7 +230,7 @@ def test_events_come_when_asked_for(shop: TestClient) -> None:
 
 def test_parts_are_those_of_the_page(shop: TestClient) -> None:
     whole = shop.get("/workflows/nightly-etl-5").text
-    for part in ("dag", "tasks", "attempts"):
+    for part in ("dag", "spent", "tasks", "attempts"):
         alone = shop.get(f"/workflows/nightly-etl-5/fragment/{part}").text
         assert "<html" not in alone
         assert _fixed(alone) in _fixed(whole)
@@ -274,15 +310,6 @@ def test_pages_of_a_table() -> None:
     assert shapes.paging(query(""), "page", 0, 50) == shapes.Paging(0, 0, 0, 1, 1, None, None)
 
 
-@pytest.mark.parametrize(
-    ("past", "elapsed_s", "remaining_s"),
-    [((5, 100.0), 40.0, 60.0), ((4, 100.0), 40.0, None), ((9, 100.0), 100.0, None), ((9, None), 1.0, None)],
-)
-def test_an_estimate_needs_a_history(past: Any, elapsed_s: float, remaining_s: float | None) -> None:
-    found = shapes.estimate({"status": "RUNNING"}, past, elapsed_s)
-    assert (found and found.remaining_s) == remaining_s
-
-
 def test_the_chart_covers_what_happened_last() -> None:
     assert shapes.window(None, NOW - timedelta(minutes=5), NOW).span.key == "1h"
     assert shapes.window(None, NOW - timedelta(days=3), NOW).span.key == "7d"
@@ -337,14 +364,14 @@ def test_the_critical_path_is_that_of_the_report() -> None:
             tasks = index.sql("FROM tasks WHERE workflow_id = $id ORDER BY defined_seq", chosen).pl().to_dicts()
             edges = index.sql("FROM edges WHERE workflow_id = $id", chosen).pl().to_dicts()
             said = index.run(query, reports.bind(query, chosen)).pl()["task_id"].to_list()
-            assert shapes.critical_path(tasks, edges) == said, (seed, workflow_id)
+            assert Critical.of_rows(tasks, edges).ids == said, (seed, workflow_id)
 
 
 def test_the_critical_path_of_nothing_and_of_a_circle() -> None:
-    assert shapes.critical_path([], []) == []
+    assert Critical.of_rows([], []).ids == []
     rows = [{"task_id": one, "ended_at": None, "duration_s": 1.0, "creator": None} for one in "abc"]
     circle = [{"upstream_task_id": a, "task_id": b, "kind": "argument"} for a, b in ("ab", "ba")]
-    assert shapes.critical_path(rows, circle) == ["c"]
+    assert Critical.of_rows(rows, circle).ids == ["c"]
 
 
 def test_a_browser_keeps_files_of_the_version_it_asked_for(shop: TestClient) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import wfstore
-from tests.draw.graphs import HOSTILE, START, attempt, parsed, row, with_class
+from tests.draw.graphs import HOSTILE, START, SVG, attempt, parsed, row, with_class
 from tests.index.worlds import dag as spec_dag
 from tests.index.worlds import spec
 from tests.reports.pages import Page
@@ -41,10 +41,16 @@ def test_a_history_in_a_notebook(tmp_path: Path) -> None:
     words = " ".join(found.words)
     assert "one" in found.words and "4 of 4 tasks done, 0 failed, 1 retries" in words
     assert [attributes.get("class") for tag, attributes in found.tags if tag == "svg"] == [
-        "wf-draw legend", "wf-draw dag", "wf-draw timeline",
+        "wf-draw legend", "wf-draw dag", "wf-draw legend", "wf-draw timeline",
     ]  # fmt: skip
     root = parsed(re.findall(r"<svg.*?</svg>", html, re.DOTALL)[1])
-    assert [node.get("data-task") for node in with_class(root, "node")] == ["list", "map", "map_1", "total"]
+    nodes = with_class(root, "node")
+    assert [node.get("data-task") for node in nodes] == ["list", "map", "map_1", "total"]
+    titles = [node.findtext(f"{SVG}title") or "" for node in nodes]
+    assert ["on the critical path" in title for title in titles] == [True, True, False, True]
+    assert "slack 2.00 s" in titles[2]
+    bars = parsed(re.findall(r"<svg.*?</svg>", html, re.DOTALL)[3])
+    assert with_class(bars, "before") and with_class(bars, "critical")
     failed = whole(store.history("three")._repr_html_())
     assert "load: ValueError: cannot read '/data/2.csv' at row 9" in failed.words
 

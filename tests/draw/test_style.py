@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.draw.graphs import parsed
+from tests.draw.graphs import SVG, parsed, with_class
 from wfstore.draw import STYLE, legend
 from wfstore.draw._style import _DARK, _LIGHT, _SHAPES, STATUSES, icon, status_class
 from wfstore.model.statuses import TASK_STATUSES
@@ -61,4 +61,12 @@ def test_a_legend_says_how_many() -> None:
     text = legend({"SUCCESSFUL": 4000, "FAILED": 2}, critical=True, created=True, standalone=True)
     words = [element.text for element in parsed(text).iter() if element.tag.endswith("}text")]
     assert words == ["4,000 SUCCESSFUL", "2 FAILED", "critical path", "continuation"]
+
+
+def test_the_legend_of_a_timeline_names_every_part() -> None:
+    root = parsed(legend({}, spent=True))
+    words = [text.text for text in root.iter(f"{SVG}text")]
+    assert words[1:4] == ["Ray's queue", "fetching arguments", "user code"] and len(words) == 6
+    for name in ("before", "queue", "fetch", "run", "store", "waits"):
+        assert with_class(root, name), name
     parsed(legend({}))

@@ -34,6 +34,33 @@ def test_queue_wait_and_run_time_are_apart_and_to_scale() -> None:
     assert run["bar-b-1-1"][1] - queue["bar-a-1-1"][0] == pytest.approx(8 * second, abs=0.2)
 
 
+def test_a_bar_is_split_into_what_its_time_went_to() -> None:
+    tries = [
+        attempt("a", 2, 6, 8, fetch_s=1.0, checkpoint_s=2.0, begun_at=START),
+        attempt("nap", 0, 0, 10, task_type="timer"),
+    ]
+    drawn = timeline(tries, now=None, width=1430)
+    bar = "bar-a-1-1"
+    found = {name: spans(drawn.svg, name)[bar] for name in ("queue", "fetch", "run", "store")}
+    # 1,000 px for ten seconds
+    assert [round(right - left) for left, right in found.values()] == [300, 100, 200, 200]
+    edges = [edge for span in found.values() for edge in span]
+    assert edges == sorted(edges) and edges[1:7:2] == pytest.approx(edges[2:8:2], abs=0.2)
+    root = parsed(drawn.svg)
+    (before,) = with_class(root, "before")
+    left, right = (before.get("d") or "").removeprefix("M").split(" ")[0], (before.get("d") or "").split("H")[1]
+    assert float(right) == edges[0] and float(left) == pytest.approx(edges[0] - 200, abs=0.2)
+    assert [one.get("data-task") for one in with_class(root, "waits")] == ["nap"]
+    title = next(one for one in with_class(root, "bar") if one.get("id") == bar).findtext(f"{SVG}title") or ""
+    for words in (
+        "not given to Ray for 2.00 s",
+        "waited 4.00 s",
+        "of that 1.00 s for its arguments",
+        "stored its output in 2.00 s",
+    ):
+        assert words in title
+
+
 def test_retries_are_bars_in_one_row() -> None:
     tries = [
         attempt("a", 0, 1, 2, status="FAILED", kind="app", error_type="ValueError", error_message="<no>"),

@@ -72,6 +72,23 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         ("shop", "total", 1, 0.5, 0.5, 0.5, 0.5, 0.5, 1.0, "one", "total"),
     ],
     "stuck": [],
+    # what is older than that many days is not compared
+    "regressions": [],
+    "unusual_outputs": [],  # nothing was made in the last day
+    "new_errors": [],
+    "similar_errors": [
+        (1.0, "ValueError", "cannot read <text> at row <n>", "three", "mill", 1, "load", "shop.load", 1, at(DAY + 41),
+         "cannot read '/data/2.csv' at row 9", 2, at(6), 3),
+        (1.0, "ValueError", "cannot read <text> at row <n>", "one", "shop", 1, "map_1", "shop.map", 1, at(6),
+         "cannot read '/data/1.csv' at row 17", 2, at(6), 3),
+    ],
+    # attempts, seconds, CPUs, GPUs, GiB, others; cost and share; first, retry, fetch, repeated, canceled, failed
+    "cost": [
+        ("mill", 4, 10.0, 10 / 3600, 0.0, 0.0, None, 10 / 3600, 0.5, 5 / 3600, 0.0, 0.0, 0.0, 0.0, 5 / 3600, 0.5,
+         1, 3 / 3600, 0, None, at(DAY), at(DAY + 30)),
+        ("shop", 5, 10.0, 10 / 3600, 0.0, 0.0, None, 10 / 3600, 0.5, 7 / 3600, 2 / 3600, 0.0, 0.0, 0.0, 1 / 3600, 0.1,
+         0, 0.0, 0, None, at(0), at(8.5)),
+    ],
     # three and four events about workflow and tasks; five attempts are submitted, start and end, one retry is scheduled
     "growth": [
         (FIRST, 23, 3, 4, 16, 0, 1, 16, 17, 3, 0, 36, 0, 36),
@@ -98,7 +115,17 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         ("three", 1, "load", "load", "function", 1, "FAILED", "app", at(DAY + 30), 0.0, 10.0, 11.0, 10.0, 1.0,
          "node", 7),
     ],
-    "critical_path": [("three", 1, "load", "load", "function", "FAILED", 10.0, 1.0, 1.0, 1.0)],
+    "critical_path": [
+        ("three", 1, "load", "load", "shop.load", "function", "FAILED", 10.0, 1.0, 1.0, 1.0, 0.0),
+    ],
+    # total, dependency, admission, backoff, Ray's queue, fetch, user code, waiting, checkpoint
+    "where_time_goes": [
+        ("shop", None, "shop.map", 3, 16.5, 6.0, 0.0, 0.0, 3.5, 0.0, 7.0, 0.0, 0.0, 7 / 16.5),
+        ("mill", None, "shop.load", 2, 16.0, 0.0, 0.0, 0.0, 12.0, 0.0, 4.0, 0.0, 0.0, 0.25),
+        ("mill", None, "shop.work", 2, 13.0, 5.0, 0.0, 0.0, 2.0, 0.0, 6.0, 0.0, 0.0, 6 / 13),
+        ("shop", None, "shop.total", 1, 10.0, 8.5, 0.0, 0.0, 0.5, 0.0, 1.0, 0.0, 0.0, 0.1),
+        ("shop", None, "shop.list", 1, 3.0, 0.0, 0.0, 0.0, 1.0, 0.0, 2.0, 0.0, 0.0, 2 / 3),
+    ],
 }  # fmt: skip
 
 
@@ -262,7 +289,7 @@ def test_what_runs_longer_than_its_own_p99_is_stuck() -> None:
     story = running(5)
     assert story.report("stuck", at=at(1010)).is_empty()
     assert story.report("stuck", at=at(1020)).rows() == [
-        ("now", "a", 1, "a", "a", 1, at(1000), 20.0, 5, 10.0, 10.0, 2.0, "node", 7)
+        ("now", "a", 1, "a", "a", 1, at(1000), 20.0, "shop.a", 5, at(0), at(10), 10.0, 10.0, 2.0, "node", 7)
     ]
     assert story.report("stuck")["task_id"].to_list() == ["a"]  # since 2023
     assert story.report("stuck", task="b").is_empty()

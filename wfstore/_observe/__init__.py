@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wfstore._estimates import Estimates, Expected
 from wfstore._observe.actions import Action, Actions, Code
 from wfstore._observe.following import Following
 from wfstore._observe.link import Link, Manager, finder
@@ -73,6 +74,7 @@ class WorkflowObservability:
         self._rows = StoredRows(self._store)
         self._actions = Actions(self._store.storage, self._link)
         self._following = Following(self._whole_log)
+        self._estimates = Estimates(self._store.history)
         self._pace = Pace(_SHARE, _MOST_REST_S)
         self._lock = threading.Lock()
         self._snapshots: dict[str, tuple[float, dict[str, Any]]] = {}
@@ -152,6 +154,10 @@ class WorkflowObservability:
         rows = self._history(workflow_id).runs.iter_rows(named=True)
         return [opened(row, STORED, self._rows.as_of_seq) for row in rows]
 
+    def time_spent(self, workflow_id: str) -> list[Row]:
+        """Rows of `time_spent`, in the order in which attempts were made. Raises WorkflowNotFoundError."""
+        return self._history(workflow_id).time_spent.to_dicts()
+
     def edges(self, workflow_id: str) -> list[Row]:
         """Rows of `edges`. Raises WorkflowNotFoundError."""
         return self._history(workflow_id).edges.to_dicts()
@@ -163,6 +169,11 @@ class WorkflowObservability:
         events = events.filter(events["seq"] > after_seq)
         rows = (events if limit is None else events.head(limit)).iter_rows(named=True)
         return [opened(row, STORED, self._rows.as_of_seq) for row in rows]
+
+    def expected(self, workflow_ids: Collection[str], *, patience_s: float = 0.05) -> dict[str, Expected]:
+        """When workflows will end: id -> `Expected`, worked out in the background and anew every few seconds. One that
+        was not asked for before is missing where that takes longer than `patience_s`."""
+        return self._estimates.of(workflow_ids, patience_s)
 
     def counts(self) -> dict[str, int]:
         """Status -> how many workflows; every status is there."""

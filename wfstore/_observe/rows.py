@@ -91,7 +91,7 @@ class StoredRows:
         if kept is not None and kept[0] == last and kept[1][1] == scan.alive:
             found = kept[2]
         else:
-            found = History(workflow_id, scan)
+            found = History(workflow_id, scan, self._store._past)
         with self._lock:
             self._kept[workflow_id] = last, (now[0], scan.alive), found
             self._kept.move_to_end(workflow_id)

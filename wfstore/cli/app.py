@@ -12,7 +12,23 @@ import typer
 
 import wfstore
 from wfstore import _text as text
-from wfstore.cli import act, backup, dashboard, events, exporting, importing, maintain, query, raydashboard, read
+from wfstore.cli import (
+    act,
+    backup,
+    cost,
+    dashboard,
+    diff,
+    eta,
+    events,
+    exporting,
+    importing,
+    maintain,
+    path,
+    query,
+    raydashboard,
+    read,
+    regressions,
+)
 from wfstore.cli.demo import command as demo_command
 from wfstore.cli.errors import StoppedError
 from wfstore.errors import WfstoreError
@@ -36,6 +52,11 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "tail": events.tail,
     "sql": query.sql,
     "report": query.report,
+    "path": path.path,
+    "cost": cost.cost,
+    "regressions": regressions.regressions,
+    "diff": diff.diff,
+    "eta": eta.eta,
     "dashboard": dashboard.dashboard,
     "demo": demo_command.demo,
     "import": importing.import_,

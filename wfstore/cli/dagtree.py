@@ -26,7 +26,7 @@ _AFTER_LIMIT = 3
 class Node:
     """One task, as far as the drawing needs it. `upstream`: task ids; those that are not drawn are ignored.
     `creator`: the task whose continuation it is part of; `type`: what else than a function it is; `due`: the time that
-    it waits for."""
+    it waits for; `critical`: whether the critical path goes through it."""
 
     id: str
     name: str
@@ -37,6 +37,7 @@ class Node:
     creator: str | None = None
     type: str = ""
     due: str = ""
+    critical: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +137,13 @@ def _line(group: _Group, before: str, merge: bool, by_id: dict[str, Node]) -> Li
     first = group.nodes[0]
     count = len(group.nodes)
     durations = [node.duration_s for node in group.nodes if node.duration_s is not None]
-    notes = [first.type, _after(group, merge, by_id)]
+    notes = [
+        "critical path" if any(node.critical for node in group.nodes) else "",
+        first.type,
+        _after(group, merge, by_id),
+    ]
     if count == 1:
-        notes.insert(1, first.due)
+        notes.insert(2, first.due)
         label, status, spent = first.id, first.status, text.duration(first.duration_s)
         notes.append(f"{first.attempts} attempts" if first.attempts > 1 else "")
     else:

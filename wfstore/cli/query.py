@@ -9,15 +9,17 @@ from typing import Annotated
 import typer
 
 import wfstore
-from wfstore.cli import formats
+from wfstore.cli import formats, past
 from wfstore.cli.formats import FormatOption, OutputOption
 from wfstore.cli.options import AsJson, Storage
+from wfstore.cli.past import AsOf
 
 
 def sql(
     statement: Annotated[
         str, typer.Argument(metavar="QUERY", help="One SELECT over the views; - reads it from stdin.")
     ],
+    as_of: AsOf = None,
     how: FormatOption = None,
     target: OutputOption = None,
     storage: Storage = None,
@@ -25,10 +27,10 @@ def sql(
 ) -> None:
     """Answer one SQL statement over the whole history.
 
-    The views are workflows, runs, tasks, attempts, edges, events, task_stats; `SUMMARIZE tasks` describes one.
+    The views are workflows, runs, tasks, attempts, edges, events, task_stats, time_spent; `SUMMARIZE tasks` says more.
     """
     chosen = formats.chosen(how, as_json, target)
-    answer = wfstore.open(storage).sql(sys.stdin.read() if statement == "-" else statement)
+    answer = past.opened(storage, as_of).sql(sys.stdin.read() if statement == "-" else statement)
     json_columns = [name for name, kind in zip(answer.columns, answer.types, strict=True) if str(kind) == "JSON"]
     formats.write(answer.pl(), chosen, target, json_columns=json_columns)
 

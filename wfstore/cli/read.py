@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 import wfstore
-from wfstore.cli import output, views
+from wfstore.cli import output, past, views
 from wfstore.cli.options import AsJson, Storage, WorkflowId
+from wfstore.cli.past import AsOf
 from wfstore.model.statuses import WORKFLOW_STATUSES
 
 
@@ -23,6 +24,7 @@ def ls(
         typer.Option(metavar="WHEN", help="Only those submitted since: an age (7d, 12h, 30m) or a UTC time."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many, the newest.")] = None,
+    as_of: AsOf = None,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
@@ -30,14 +32,13 @@ def ls(
     if status is not None and status.upper() not in WORKFLOW_STATUSES:
         raise typer.BadParameter(f"{status!r} is none of {', '.join(WORKFLOW_STATUSES)}", param_hint="--status")
     earliest = _since(since)
-    frame = wfstore.open(storage).workflows(
-        status=status.upper() if status else None, name=name, since=earliest, limit=limit
-    )
+    store = past.opened(storage, as_of)
+    frame = store.workflows(status=status.upper() if status else None, name=name, since=earliest, limit=limit)
     rows = frame.to_dicts()
     if as_json:
         output.document([output.opened(row, "metadata") for row in rows])
         return
-    views.workflows(rows)
+    views.workflows(rows, past.moment(store))
 
 
 def show(
@@ -45,6 +46,7 @@ def show(
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Go on as it changes, until it has ended or Ctrl-C.")
     ] = False,
+    as_of: AsOf = None,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
@@ -52,6 +54,9 @@ def show(
 
     With --watch a terminal is redrawn in place, and a pipe gets a line for each change (with --json a JSON document).
     """
+    now = None
+    if watch and as_of is not None:
+        raise typer.BadParameter("what has been does not change any more", param_hint="--as-of with --watch")
     if watch:
         from wfstore.cli import watching
 
@@ -59,28 +64,31 @@ def show(
         if as_json:
             return
     else:
-        found = wfstore.open(storage).history(workflow_id)
+        store = past.opened(storage, as_of)
+        found, now = store.history(workflow_id), past.moment(store)
     if as_json:
         output.document(views.summary(found))
         return
-    views.show(found)
+    views.show(found, now)
 
 
 def history(
     workflow_id: WorkflowId,
     with_events: Annotated[bool, typer.Option("--events", help="The events too.")] = False,
+    as_of: AsOf = None,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
     """Print all of one workflow: its runs, tasks and attempts."""
-    found = wfstore.open(storage).history(workflow_id)
+    store = past.opened(storage, as_of)
+    found = store.history(workflow_id)
     if as_json:
         whole: dict[str, Any] = dict(found.to_dict())
         if not with_events:
             whole.pop("events", None)
         output.document(whole)
         return
-    views.header(found)
+    views.header(found, past.moment(store))
     views.history(found, with_events=with_events)
 
 

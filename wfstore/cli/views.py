@@ -23,8 +23,8 @@ SLOWEST, ERRORS = 10, 10
 _WAITING = frozenset({TIMER, EVENT, WAIT})
 
 
-def workflows(rows: Sequence[Row]) -> None:
-    """The table of `ls`."""
+def workflows(rows: Sequence[Row], now: datetime | None = None) -> None:
+    """The table of `ls`. now: the moment that it is about, where that is a past one."""
     if not rows:
         print("no workflows")
         return
@@ -45,7 +45,7 @@ def workflows(rows: Sequence[Row]) -> None:
                 row["name"] or "",
                 row["status"],
                 text.clock(row["submitted_at"]),
-                spent(row),
+                spent(row, now),
                 f"{text.number(row['tasks_done'])}/{text.number(row['tasks'])}",
                 text.size(row["output_bytes"]),
                 error(row),
@@ -62,20 +62,20 @@ def error(row: Row) -> str:
     return f"{row['error_type']}: {text.first_line(row['error_message'])}".removesuffix(": ")
 
 
-def spent(row: Row) -> str:
+def spent(row: Row, now: datetime | None = None) -> str:
     """How long its runs took; of one that is still under way, how long ago it began."""
     if row["status"] != RUNNING or row["started_at"] is None:
         return text.duration(row["duration_s"])
-    now = datetime.now(UTC).replace(tzinfo=None)
+    now = now or datetime.now(UTC).replace(tzinfo=None)
     return f"{text.duration((now - row['started_at']).total_seconds())} so far"
 
 
-def header(found: History) -> None:
+def header(found: History, now: datetime | None = None) -> None:
     """Who, what status, since when, how much."""
-    output.pairs(facts(found))
+    output.pairs(facts(found, now))
 
 
-def facts(found: History) -> dict[str, str]:
+def facts(found: History, now: datetime | None = None) -> dict[str, str]:
     """What `header` says, by what it is about."""
     from wfstore._history import actor_line
 
@@ -86,7 +86,7 @@ def facts(found: History) -> dict[str, str]:
         "workflow": f"{row['workflow_id']}  {row['name'] or ''}",
         "status": row["status"],
         "submitted": f"{text.clock(row['submitted_at'])} UTC",
-        "duration": spent(row) + (f" in {text.number(row['runs'])} runs" if row["runs"] > 1 else ""),
+        "duration": spent(row, now) + (f" in {text.number(row['runs'])} runs" if row["runs"] > 1 else ""),
         "progress": f"{row['progress'] * 100:.0f} %"
         if row["status"] == RUNNING and row["progress"] is not None
         else "",
@@ -101,15 +101,19 @@ def facts(found: History) -> dict[str, str]:
     return {key: value for key, value in said.items() if value}
 
 
-def show(found: History) -> None:
-    """Header, DAG, slowest tasks, errors."""
+def show(found: History, now: datetime | None = None) -> None:
+    """Header, DAG, what the time went to, slowest tasks, errors."""
     from wfstore._history import given
+    from wfstore.cli import path
 
-    header(found)
+    header(found, now)
     tasks = found.tasks.to_dicts()
     if tasks:
         output.heading("DAG")
         _dag(nodes(tasks, given(found)))
+    if spent_on := path.facts(found):
+        output.heading("Where the time goes")
+        output.pairs(spent_on)
     if slow := slowest(tasks):
         output.heading("Slowest tasks")
         output.table(
@@ -153,6 +157,7 @@ def nodes(tasks: Iterable[Row], above: Mapping[str, Sequence[str]]) -> list[dagt
             creator=row["creator"],
             type="" if row["type"] == FUNCTION else row["type"].replace("_", " "),
             due=_due(row),
+            critical=row.get("on_critical_path") or False,
         )
         for row in tasks
     ]

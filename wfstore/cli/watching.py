@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wfstore import _text as text
-from wfstore.cli import dagtree, output, views
+from wfstore.cli import dagtree, eta, output, views
 from wfstore.model.statuses import PENDING, RETRYING, RUNNING, WORKFLOW_ACTIVE
 
 if TYPE_CHECKING:
@@ -15,10 +17,13 @@ if TYPE_CHECKING:
 
     from wfstore import History, WorkflowObservability
     from wfstore._observe import Changes
+    from wfstore.answers.eta import Eta
 
 #: The status may change without an event, as when the manager is gone: looked at this often.
 _LOOK_EVERY_S = 5.0
 _OPEN = frozenset({PENDING, RUNNING, RETRYING})
+#: An estimate of the end serves for so long.
+_ESTIMATE_EVERY_S = 2.0
 
 
 def watch(observed: WorkflowObservability, workflow_id: str, as_json: bool) -> History:
@@ -26,12 +31,13 @@ def watch(observed: WorkflowObservability, workflow_id: str, as_json: bool) -> H
     WorkflowNotFoundError."""
     cursor = observed.changes(timeout_s=0).cursor
     found = observed.store.history(workflow_id)
+    expected = _Expected()
     if as_json:
-        _lines(observed, cursor, found, _json_lines)
+        _lines(observed, cursor, found, partial(_json_lines, expected=expected))
     elif sys.stdout.isatty():
-        _in_place(observed, cursor, found)
+        _in_place(observed, cursor, found, expected)
     else:
-        _lines(observed, cursor, found, _text_lines)
+        _lines(observed, cursor, found, partial(_text_lines, expected=expected))
     return observed.store.history(workflow_id)
 
 
@@ -42,6 +48,23 @@ def _until_its_end(observed: WorkflowObservability, cursor: str, found: History)
         cursor = changes.cursor
         found = observed.store.history(found.workflow_id)
         yield found, changes
+
+
+class _Expected:
+    """When the workflow will end, worked out anew every few seconds."""
+
+    def __init__(self) -> None:
+        self._made_at = -_ESTIMATE_EVERY_S
+        self._found: list[Eta | None] = [None, None]
+
+    def of(self, found: History) -> list[Eta | None]:
+        """For both of `eta.QUANTILES`."""
+        if found.status != RUNNING:
+            return [None, None]
+        if time.monotonic() - self._made_at >= _ESTIMATE_EVERY_S:
+            self._found = [found.eta(q) for q in eta.QUANTILES]
+            self._made_at = time.monotonic()
+        return self._found
 
 
 # -- in a pipe --------------------------------------------------------------------------------------------------------
@@ -70,36 +93,40 @@ def _news(found: History, seen: dict[str, str]) -> Iterator[tuple[str | None, Ma
             yield task_id, row
 
 
-def _text_lines(found: History, seen: dict[str, str]) -> Iterator[str]:
+def _text_lines(found: History, seen: dict[str, str], expected: _Expected) -> Iterator[str]:
     for task_id, row in _news(found, seen):
         if task_id is None:
             done = f"{text.number(row['tasks_done'])} of {text.number(row['tasks'])} tasks done"
-            said = (row["workflow_id"], row["status"], done, views.error(row))
+            said = [row["workflow_id"], row["status"], done, eta.line(expected.of(found)), views.error(row)]
         else:
             spent = text.duration(row["duration_s"])
-            said = (f"  {task_id}", row["status"], spent or views.progress(row), views.error(row))
+            said = [f"  {task_id}", row["status"], spent or views.progress(row), views.error(row)]
         yield "  ".join(text.safe(part) for part in said if part)
 
 
-def _json_lines(found: History, seen: dict[str, str]) -> Iterator[str]:
+def _json_lines(found: History, seen: dict[str, str], expected: _Expected) -> Iterator[str]:
     for task_id, row in _news(found, seen):
         opened = output.opened(row, "metadata", "options", "progress_metrics")
+        if task_id is None:
+            half, most = (None if one is None else one.at for one in expected.of(found))
+            opened |= {"eta_p50_at": half, "eta_p90_at": most}
         yield output.json_line({"kind": "workflow" if task_id is None else "task", **opened})
 
 
 # -- on a terminal ----------------------------------------------------------------------------------------------------
 
 
-def _in_place(observed: WorkflowObservability, cursor: str, found: History) -> None:
+def _in_place(observed: WorkflowObservability, cursor: str, found: History, expected: _Expected) -> None:
     from rich.live import Live
 
     screen = output.console()
-    with Live(_picture(found, screen.height), console=screen, auto_refresh=False, transient=True) as live:
+    first = _picture(found, screen.height, expected)
+    with Live(first, console=screen, auto_refresh=False, transient=True) as live:
         for after, _ in _until_its_end(observed, cursor, found):
-            live.update(_picture(after, screen.height), refresh=True)
+            live.update(_picture(after, screen.height, expected), refresh=True)
 
 
-def _picture(found: History, height: int) -> RenderableType:
+def _picture(found: History, height: int, expected: _Expected) -> RenderableType:
     """Header and DAG; where there is no room for all of it, the tasks that are under way."""
     from rich.console import Group
     from rich.text import Text
@@ -107,6 +134,8 @@ def _picture(found: History, height: int) -> RenderableType:
     from wfstore._history import given
 
     facts = views.facts(found)
+    if said := eta.line(expected.of(found)):
+        facts["expected end"] = said
     room = max(height - len(facts) - 4, 3)
     rows = found.tasks.to_dicts()
     lines = dagtree.draw(views.nodes(rows, given(found)))

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from wfstore.dashboard import paths  # noqa: F401 - makes {workflow_id:segment} known
+from wfstore.dashboard import past, paths  # noqa: F401 - paths makes {workflow_id:segment} known
 from wfstore.dashboard.encoding import JsonResponse, dumps
 from wfstore.dashboard.kept import Made
 from wfstore.dashboard.openapi import INTEGER, STATUS, STRING, Schema, describe, object_of, row_of, rows_of
@@ -107,17 +107,17 @@ _PAGED = object_of(
 )
 
 
-@describe(query={**FILTERS, **_PAGING}, answer=_PAGED)
+@describe(query={**FILTERS, **_PAGING, **past.PARAMETER}, answer=_PAGED)
 async def workflows(request: Request) -> Response:
     """Workflows that the filters leave, newest submitted first, and how many there are.
 
     `total` counts all that the filters leave, whatever `limit` says."""
     query = request.query_params
-    only(query, [*FILTERS, *_PAGING])
+    only(query, [*FILTERS, *_PAGING, past.AS_OF])
     limit = whole_number(query, "limit", DEFAULT_LIMIT, 0, MOST_ROWS)
     offset = whole_number(query, "offset", 0, 0)
     order = [word.strip() for word in query.get("order_by", "").split(",") if word.strip()] or None
-    ask = request.app.state.observability.workflows
+    ask = (await in_thread(past.asked, request)).workflows
     page = await in_thread(ask, **filters(query), order_by=order, limit=limit, offset=offset)
     after = offset + len(page.rows)
     return JsonResponse(
@@ -139,19 +139,21 @@ async def counts(request: Request) -> Response:
     return JsonResponse({"counts": await in_thread(request.app.state.observability.counts)})
 
 
-@describe(answer=row_of("Workflow"))
+@describe(query=past.PARAMETER, answer=row_of("Workflow"))
 async def workflow(request: Request) -> Response:
     """One workflow."""
-    only(request.query_params, ())
-    return JsonResponse(await in_thread(request.app.state.observability.workflow, _id(request)))
+    only(request.query_params, past.PARAMETER)
+    ask = (await in_thread(past.asked, request)).workflow
+    return JsonResponse(await in_thread(ask, _id(request)))
 
 
-@describe(answer=object_of({"workflow_id": STRING, "tasks": rows_of("Task"), "total": INTEGER}))
+@describe(query=past.PARAMETER, answer=object_of({"workflow_id": STRING, "tasks": rows_of("Task"), "total": INTEGER}))
 async def tasks(request: Request) -> Response:
     """All tasks of a workflow, in the order of their definition."""
-    only(request.query_params, ())
+    only(request.query_params, past.PARAMETER)
     workflow_id = _id(request)
-    ask = request.app.state.observability.tasks
+    observability = await in_thread(past.asked, request)
+    ask = observability.tasks
 
     def make() -> Made:
         rows = list(ask(workflow_id).values())
@@ -159,6 +161,8 @@ async def tasks(request: Request) -> Response:
         live = any(row["origin"] == "live" for row in rows)
         return Made(body, live, not live and any(row["status"] in _UNDER_WAY for row in rows))
 
+    if observability is not request.app.state.observability:
+        return JsonResponse((await in_thread(make)).body)
     return JsonResponse(await in_thread(request.app.state.kept_tasks.get, workflow_id, make))
 
 

@@ -17,13 +17,14 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wfstore import errors
-from wfstore.dashboard import actions, api, events, openapi, pages, queries, stream, templating
+from wfstore.dashboard import actions, api, comparing, events, openapi, pages, queries, stream, templating
 from wfstore.dashboard.api import in_thread
 from wfstore.dashboard.encoding import JsonResponse
 from wfstore.dashboard.kept import Kept
 from wfstore.dashboard.paths import ExactPaths
 from wfstore.dashboard.security import MACHINE_PATHS, Refusal, Security
 from wfstore.dashboard.settings import Settings
+from wfstore.dashboard.unusual import Unusual
 
 if TYPE_CHECKING:
     from wfstore._observe import WorkflowObservability
@@ -46,8 +47,8 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
 
 
 def create_app(observability: WorkflowObservability, settings: Settings) -> Starlette:
-    """The application over one storage. `request.app.state` has observability, settings, templates, hub (streams) and
-    kept_tasks (answers)."""
+    """The application over one storage. `request.app.state` has observability, settings, templates, hub (streams),
+    kept_tasks (answers) and unusual (lines)."""
     hub = stream.Hub(observability)
 
     @contextlib.asynccontextmanager
@@ -73,6 +74,7 @@ def create_app(observability: WorkflowObservability, settings: Settings) -> Star
     app.state.templates = templating.templates()
     app.state.hub = hub
     app.state.kept_tasks = Kept(observability)
+    app.state.unusual = Unusual(observability)
     return app
 
 
@@ -84,6 +86,7 @@ def all_routes() -> list[BaseRoute]:
         *events.routes,
         *stream.routes,
         *queries.routes,
+        *comparing.routes,
         *openapi.routes,
         *pages.routes,
     ]

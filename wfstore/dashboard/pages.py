@@ -18,7 +18,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from wfstore import draw
+from wfstore._observe import WorkflowObservability
 from wfstore.dashboard import (
+    past,
     paths,  # noqa: F401 - the convertor "segment"
     shapes,
     templating,
@@ -29,7 +31,7 @@ from wfstore.errors import WorkflowNotFoundError
 
 #: Parts of pages that can be had alone: the names of their templates.
 OVERVIEW_PARTS = ("summary", "workflows")
-WORKFLOW_PARTS = ("head", "dag", "timeline", "tasks", "errors", "attempts", "events")
+WORKFLOW_PARTS = ("head", "dag", "timeline", "spent", "tasks", "errors", "attempts", "events")
 
 _places = views.Places()
 
@@ -39,22 +41,27 @@ def overview(request: Request) -> Response:
     part = request.path_params.get("part")
     if part is not None and part not in OVERVIEW_PARTS:
         return _no_part(request, part, OVERVIEW_PARTS)
-    context = {"view": views.Overview(request.app.state.observability, Query(request.query_params))}
-    return _render(request, f"parts/{part}.html.j2" if part else "overview.html.j2", context)
+    observability = past.asked(request)
+    now = observability is request.app.state.observability  # what was unusual in the past, reports say
+    unusual = request.app.state.unusual.lines() if now and part in (None, "summary") else ()
+    context = {"view": views.Overview(observability, Query(request.query_params)), "unusual": unusual}
+    return _render(request, f"parts/{part}.html.j2" if part else "overview.html.j2", observability, context)
 
 
 def workflow(request: Request) -> Response:
     """GET /workflows/{id}, its fragments /workflows/{id}/fragment/{part}, and /workflows/{id}/tasks/{task_id}."""
     asked = _asked(request)
     query = Query(request.query_params)
-    view = views.Workflow(request.app.state.observability, asked.workflow_id, query, _places)
+    observability = past.asked(request)
+    view = views.Workflow(observability, asked.workflow_id, query, _places)
     if asked.task_id is not None:
         part = "parts/task.html.j2" if query.one("fragment") else "task.html.j2"
-        return _render(request, part, {"view": view, "task": views.Task(view, asked.task_id)})
+        return _render(request, part, observability, {"view": view, "task": views.Task(view, asked.task_id)})
     if asked.part is not None and asked.part not in WORKFLOW_PARTS:
         return _no_part(request, asked.part, WORKFLOW_PARTS)
     view.row  # noqa: B018 - who is not there is said before anything is drawn
-    return _render(request, f"parts/{asked.part}.html.j2" if asked.part else "workflow.html.j2", {"view": view})
+    template = f"parts/{asked.part}.html.j2" if asked.part else "workflow.html.j2"
+    return _render(request, template, observability, {"view": view})
 
 
 def style(request: Request) -> Response:
@@ -96,11 +103,11 @@ def _asked(request: Request) -> _Asked:
     return _Asked(said["id"], said.get("task"), said.get("fragment"))
 
 
-def _render(request: Request, template: str, context: dict[str, Any]) -> Response:
-    observability = request.app.state.observability
+def _render(request: Request, template: str, observability: WorkflowObservability, context: dict[str, Any]) -> Response:
     live = observability.live
     common = {"live": live, "why_not_live": "" if live else observability.why_not_live(), "shapes": shapes}
-    response: Response = request.app.state.templates.TemplateResponse(request, template, {**common, **context})
+    said = {**common, **past.context(request, observability), **context}
+    response: Response = request.app.state.templates.TemplateResponse(request, template, said)
     # what is shown is true for a moment only; a browser that goes back asks again
     response.headers["Cache-Control"] = "no-store"
     return response

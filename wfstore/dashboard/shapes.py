@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,8 +27,6 @@ from wfstore.model.statuses import (
 
 Row = Mapping[str, Any]
 
-#: An estimate from fewer past runs would be a guess.
-LEAST_PAST = 5
 #: Runs that may still change.
 ACTIVE = frozenset((RUNNING, PENDING))
 
@@ -128,22 +126,6 @@ def tally(rows: Iterable[Row]) -> list[tuple[str, int]]:
 
 
 _LOOKED_FOR = (FAILED, RUNNING, RETRYING, PENDING, RESUMABLE, CAUGHT, CANCELED, SKIPPED, SUCCESSFUL)
-
-
-class Estimate(NamedTuple):
-    """When a workflow will probably have ended. n: how many past ones that is from; typical_s: their median."""
-
-    remaining_s: float
-    typical_s: float
-    n: int
-
-
-def estimate(row: Row, past: tuple[int, float | None], elapsed_s: float | None) -> Estimate | None:
-    """From the median of past runs; None where there are too few, or where this one has taken longer already."""
-    n, typical = past
-    if n < LEAST_PAST or typical is None or elapsed_s is None or row["status"] != RUNNING or elapsed_s >= typical:
-        return None
-    return Estimate(typical - elapsed_s, typical, n)
 
 
 def elapsed(row: Row, now: datetime) -> float | None:
@@ -266,7 +248,7 @@ _SEARCHED = ("task_id", "name", "function", "error_type", "error_message")
 #: What the task table can be ordered by -> the columns.
 TASK_ORDERS = {
     "task": "task_id", "status": "status", "attempts": "attempts", "started": "started_at", "waited": "wait_s",
-    "took": "duration_s", "output": "output_bytes",
+    "took": "duration_s", "slack": "slack_s", "output": "output_bytes",
 }  # fmt: skip
 WORKFLOW_ORDERS = {
     "workflow": "workflow_id", "status": "status", "started": "started_at", "took": "elapsed_s",
@@ -296,58 +278,6 @@ def ordered(rows: Sequence[Row], order: tuple[str, bool] | None) -> list[Row]:
 def downstream(tasks: Iterable[Row], task_id: str) -> list[Row]:
     """The tasks that take its output or that its continuation added."""
     return [row for row in tasks if task_id in (row.get("upstream") or ()) or row.get("creator") == task_id]
-
-
-def critical_path(tasks: Sequence[Row], edges: Iterable[Row]) -> list[str]:
-    """Ids of the tasks on the longest chain, first to last: what the report `critical_path` says, of rows at hand.
-
-    tasks: rows of `tasks` in the order of definition; edges: rows of `edges`.
-    """
-    node = {row["task_id"]: place for place, row in enumerate(tasks, 1)}
-    ended = [None, *(row["ended_at"] for row in tasks)]
-    cost = [0, *(max(0, round((row["duration_s"] or 0) * 1e6)) for row in tasks)]
-    kinds = [(node.get(row["upstream_task_id"], 0), node.get(row["task_id"], 0), row["kind"]) for row in edges]
-    output = {above: below for above, below, kind in kinds if kind == "continuation" and above and below}
-    # the end of all that a task began is -node: who takes its output comes after that
-    last = {above: -above for above in output}
-    steps: dict[int, list[int]] = defaultdict(list)
-    for above, below, kind in kinds:
-        if not above or not below or kind in ("continuation", "created"):
-            continue
-        if kind == "waited":
-            before, after = ended[above], ended[below]
-            if before is None or after is None or before > after:
-                continue
-            cost[below] = 0  # a wait goes on with those that had ended when it did
-        steps[last.get(above, above)].append(below)
-    for below, row in enumerate(tasks, 1):
-        if row["creator"] in node:
-            steps[node[row["creator"]]].append(below)
-    for above, below in output.items():
-        steps[last.get(below, below)].append(-above)
-    chain = _longest([*node.values(), *last.values()], steps, cost)
-    return [tasks[place - 1]["task_id"] for place in chain if place > 0]
-
-
-def _longest(nodes: Sequence[int], steps: Mapping[int, Sequence[int]], cost: Sequence[int]) -> list[int]:
-    """The chain that costs most. Among equals: by the fewest steps to each node, and to the end of the most."""
-    missing = Counter(below for above in nodes for below in steps.get(above, ()))
-    best = {one: (0, 0, 0) for one in nodes if not missing[one]}  # what leads to it: cost, -steps, the node before
-    ready, total = list(best), {}
-    while ready:
-        one = ready.pop()
-        spent, less, _ = best[one]
-        total[one] = spent + (cost[one] if one > 0 else 0), 1 - less, abs(one)
-        for below in steps.get(one, ()):
-            best[below] = max(best.get(below, (-1, 0, 0)), (total[one][0], less - 1, one))
-            missing[below] -= 1
-            if not missing[below]:
-                ready.append(below)
-    chain, at = [], max(total, key=lambda one: total[one], default=0)
-    while at:
-        chain.append(at)
-        at = best[at][2]
-    return chain[::-1]
 
 
 def readable(options: Mapping[str, Any] | None) -> dict[str, Any] | None:

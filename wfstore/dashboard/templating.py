@@ -66,11 +66,11 @@ def workflow_path(workflow_id: str, fragment: str | None = None, **query: Any) -
     return _with(path if fragment is None else f"{path}/fragment/{fragment}", query)
 
 
-def task_path(workflow_id: str, task_id: str) -> str:
-    """The page of a task."""
+def task_path(workflow_id: str, task_id: str, **query: Any) -> str:
+    """The page of a task, with a query of what is not None."""
     if _DOTS & {workflow_id, task_id}:
-        return _with("/workflows", {"id": workflow_id, "task": task_id})
-    return f"/workflows/{quote(workflow_id, safe='')}/tasks/{quote(task_id, safe='')}"
+        return _with("/workflows", {"id": workflow_id, "task": task_id, **query})
+    return _with(f"/workflows/{quote(workflow_id, safe='')}/tasks/{quote(task_id, safe='')}", query)
 
 
 def _with(path: str, query: Mapping[str, Any]) -> str:

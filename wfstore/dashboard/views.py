@@ -8,18 +8,21 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from wfstore import draw
+from wfstore._estimates import Expected
 from wfstore._observe import Page, WorkflowObservability
+from wfstore.answers.paths_frames import Critical
 from wfstore.dashboard import shapes
-from wfstore.dashboard.shapes import Estimate, Paging, Query, Row
+from wfstore.dashboard.past import AS_OF, moment
+from wfstore.dashboard.shapes import Paging, Query, Row
+from wfstore.dashboard.spending import Spent, spent, with_begun
 from wfstore.dashboard.templating import task_path
 from wfstore.errors import TaskNotFoundError
 from wfstore.index import catalog
-from wfstore.model.statuses import FAILED, TASK_STATUSES, WORKFLOW_STATUSES
+from wfstore.model.statuses import FAILED, RUNNING, TASK_STATUSES, WORKFLOW_STATUSES
 from wfstore.schema.views import VIEWS
 
 WORKFLOWS_A_PAGE, TASKS_A_PAGE, EVENTS_A_PAGE, ERRORS_A_PAGE, ATTEMPTS_A_PAGE = 50, 200, 100, 20, 100
@@ -65,7 +68,7 @@ class Overview:
 
     def __init__(self, observability: WorkflowObservability, query: Query) -> None:
         self.query = query
-        self.now = _now()
+        self.now = moment(observability)
         self._observability = observability
 
     @cached_property
@@ -101,6 +104,12 @@ class Overview:
         )
 
     @cached_property
+    def expected(self) -> dict[str, Expected]:
+        """When those of the table that run will end, as far as that is worked out already."""
+        running = [row["workflow_id"] for row in self._answer.rows if row["status"] == RUNNING]
+        return self._observability.expected(running) if running else {}
+
+    @cached_property
     def seq(self) -> int:
         """The last event that the table knows of."""
         return self._answer.as_of_seq
@@ -131,7 +140,7 @@ class Workflow:
     def __init__(self, observability: WorkflowObservability, workflow_id: str, query: Query, places: Places) -> None:
         self.workflow_id = workflow_id
         self.query = query
-        self.now = _now()
+        self.now = moment(observability)
         self._observability = observability
         self._places = places
 
@@ -164,13 +173,11 @@ class Workflow:
         return self._observability.runs(self.workflow_id)
 
     @cached_property
-    def estimate(self) -> Estimate | None:
+    def expected(self) -> Expected | None:
+        """When it will end; None where it does not run, or that is being worked out."""
         if not self.active:
             return None
-        asked = catalog.folder("dashboard")["past_durations"].sql
-        given = {"name": self.row["name"], "id": self.workflow_id}
-        (past,) = self._observability.store.sql(asked, given).fetchall()
-        return shapes.estimate(self.row, past, self.elapsed_s)
+        return self._observability.expected([self.workflow_id]).get(self.workflow_id)
 
     @cached_property
     def tally(self) -> list[tuple[str, int]]:
@@ -185,7 +192,7 @@ class Workflow:
     @cached_property
     def table(self) -> Rows:
         query = self.query
-        found = shapes.chosen(self.tasks, query.all("task_status"), query.one("task_name"), query.one("task_q"))
+        found = shapes.chosen(self.with_slack, query.all("task_status"), query.one("task_name"), query.one("task_q"))
         found = shapes.ordered(found, shapes.ordering(query.one("task_sort"), shapes.TASK_ORDERS))
         return _page(query, "tasks_page", found, TASKS_A_PAGE, "#tasks")
 
@@ -211,15 +218,31 @@ class Workflow:
         )
 
     @cached_property
+    def path(self) -> Critical:
+        """The critical path; while it runs, the path so far."""
+        edges = self._observability.edges(self.workflow_id)
+        return Critical.of_rows(self.tasks, edges, self.row["submitted_at"])
+
+    @cached_property
     def critical(self) -> frozenset[str]:
-        """Ids of the tasks on the critical path; while it runs, of the path so far."""
-        return frozenset(shapes.critical_path(self.tasks, self._observability.edges(self.workflow_id)))
+        """Ids of the tasks on it."""
+        return frozenset(self.path.ids)
+
+    @cached_property
+    def with_slack(self) -> list[dict[str, Any]]:
+        """The tasks, with `slack_s`."""
+        return [{**row, "slack_s": slack} for row, slack in zip(self.tasks, self.path.slack, strict=True)]
+
+    @cached_property
+    def spent(self) -> Spent:
+        """What the time of its attempts and its elapsed time went to."""
+        return spent(self._observability.time_spent(self.workflow_id), self.path.makespan(self.row))
 
     @cached_property
     def dag(self) -> draw.Dag:
         opened = tuple(self.query.all("open"))
         drawn = draw.dag(
-            self.tasks,
+            self.with_slack,
             critical=self.critical,
             link=self.link,
             group_link=lambda key: self.query.link(open=[*(k for k in opened if k != key), key]) + "#dag",
@@ -234,7 +257,7 @@ class Workflow:
     def timeline(self) -> draw.Timeline:
         first = self.query.whole("first", 0)
         return draw.timeline(
-            self.attempts,
+            with_begun(self.attempts, self._observability.time_spent(self.workflow_id)),
             now=self.now if self.active else None,
             critical=self.critical,
             link=self.link,
@@ -246,8 +269,12 @@ class Workflow:
             prefix=f"t{first}-",
         )
 
+    @property
+    def timeline_legend(self) -> str:
+        return draw.legend({}, spent=True, prefix="t-legend-")
+
     def link(self, task_id: str) -> str:
-        return task_path(self.workflow_id, task_id)
+        return task_path(self.workflow_id, task_id, **{AS_OF: self.query.one(AS_OF)})
 
     def task(self, task_id: str) -> Row:
         """Raises TaskNotFoundError."""
@@ -292,7 +319,3 @@ class Task:
 def _page(query: Query, key: str, found: list[Any], size: int, anchor: str) -> Rows:
     paging = shapes.paging(query, key, len(found), size, anchor)
     return Rows(found[max(0, paging.first - 1) : paging.last], paging)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

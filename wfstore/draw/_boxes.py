@@ -48,7 +48,11 @@ def task(one: Task, look: Look, url: str | None, *, focusable: bool) -> str:
         tried,
         one.type,
         f"continuation of {one.creator}" if one.creator else "",
-        "on the critical path" if look.critical else "",
+        "on the critical path"
+        if look.critical
+        else f"slack {duration(one.slack_s)}"
+        if one.slack_s is not None
+        else "",
     ]
     inside = [
         _rect("box", 0, 0, WIDTH, HEIGHT, 8),

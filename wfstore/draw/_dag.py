@@ -76,7 +76,7 @@ def dag(
     """Draw the tasks of one workflow.
 
     tasks: rows of `tasks` or `live_tasks`; used are task_id, name, status, upstream, creator, duration_s, elapsed_s,
-    attempts, type, progress (0 to 1), error_type. Upstream ids that are no row are ignored.
+    attempts, type, progress (0 to 1), error_type, slack_s. Upstream ids that are no row are ignored.
     critical: ids of the tasks on the critical path, drawn heavier.
     link: task id -> URL of its page; group_link: key of a group -> URL that opens it (of one that is open: that shows
     its further tasks).

@@ -9,6 +9,15 @@ from wfstore.draw._style import STYLE, icon, icons, status_class
 from wfstore.draw._text import shown
 
 _HEIGHT, _GAP, _LETTER = 26, 20, 7.4
+#: Class of a part of a timeline's bar, in words, how high it is in pixels (0: a line).
+_SPENT = (
+    ("before", "other tasks, admission, back-off", 0),
+    ("queue", "Ray's queue", 5),
+    ("fetch", "fetching arguments", 9),
+    ("run", "user code", 14),
+    ("run", "waiting", 14),
+    ("store", "storing the output", 9),
+)
 
 
 def legend(
@@ -16,10 +25,12 @@ def legend(
     *,
     critical: bool = False,
     created: bool = False,
+    spent: bool = False,
     standalone: bool = False,
     prefix: str = "",
 ) -> str:
-    """One <svg>: each status with how many there are; with `critical` and `created` the lines of those edges too."""
+    """One <svg>: each status with how many there are; with `critical` and `created` the lines of those edges too; with
+    `spent` what the parts of a timeline's bars are."""
     parts, x = [], 4.0
     for status, count in statuses.items():
         words = f"{number(count)} {status}"
@@ -33,6 +44,12 @@ def legend(
         if wanted:
             parts.append(f'<path class="edge {name}" d="M{x:g} 13h30"/><text x="{x + 37:g}" y="17.5">{words}</text>')
             x += 37 + _LETTER * len(words) + _GAP
+    for name, words, height in _SPENT if spent else ():
+        line = f'<path class="{name}" d="M{x:g} 13h24"/>'
+        box = f'<rect class="{name}" x="{x:g}" y="{13 - height / 2:g}" width="24" height="{height}" rx="2"/>'
+        group = "waits st-SUCCESSFUL" if words == "waiting" else "st-SUCCESSFUL"
+        parts.append(f'<g class="{group}">{box if height else line}<text x="{x + 31:g}" y="17.5">{words}</text></g>')
+        x += 31 + _LETTER * len(words) + _GAP
     style = f"<style>{STYLE}</style>" if standalone else ""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="wf-draw legend" role="group" aria-label="Legend" '

@@ -55,6 +55,7 @@ def page(
     statuses = Counter(str(row.get("status")) for row in tasks)
     created = any(row.get("creator") is not None for row in tasks)
     lines = legend(dict(statuses.most_common()), critical=bool(critical), created=created, prefix=prefix)
+    spent = legend({}, spent=True, prefix=f"{prefix}spent-") if rows.total_rows else ""
     hidden = rows.total_rows - rows.shown
     parts = [
         f"<style>{STYLE}\n{_STYLE}</style>",
@@ -63,7 +64,7 @@ def page(
         _error(workflow),
         f"<h4>DAG</h4>{lines}" if tasks else "<h4>DAG</h4>",
         f'<div class="wf-scroll" tabindex="0">{drawn.svg}</div>',
-        f'<h4>Timeline</h4><div class="wf-scroll" tabindex="0">{rows.svg}</div>',
+        f'<h4>Timeline</h4>{spent}<div class="wf-scroll" tabindex="0">{rows.svg}</div>',
         f"<p>and {number(hidden)} more tasks in .attempts</p>" if hidden > 0 else "",
     ]
     return f'<div class="wf-history">{"".join(parts)}</div>'

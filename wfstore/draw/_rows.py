@@ -12,7 +12,8 @@ from wfstore.model.statuses import PENDING, RUNNING
 
 
 class Task(NamedTuple):
-    """One task. `spent_s`: how long it took, of a running one how long it has; `progress`: 0 to 1."""
+    """One task. `spent_s`: how long it took, of a running one how long it has; `progress`: 0 to 1; `slack_s`: by how
+    much it could have ended later."""
 
     id: str
     name: str
@@ -24,6 +25,7 @@ class Task(NamedTuple):
     type: str = ""
     progress: float | None = None
     error_type: str = ""
+    slack_s: float | None = None
 
 
 class Edge(NamedTuple):
@@ -61,6 +63,7 @@ def _task(task_id: str, row: Mapping[str, Any]) -> Task:
         type="" if kind == FUNCTION else kind.replace("_", " "),
         progress=None if progress is None else min(1.0, max(0.0, progress)),
         error_type=str(row.get("error_type") or ""),
+        slack_s=number(row.get("slack_s")),
     )
 
 

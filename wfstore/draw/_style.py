@@ -118,6 +118,10 @@ STYLE = f"""
 .wf-draw .cutout path{{fill:var(--wf-grid);fill-opacity:.55;stroke:var(--wf-edge);stroke-dasharray:2 3}}
 .wf-draw .queue{{fill:var(--wf-paper);stroke:var(--wf-edge)}}
 .wf-draw .run{{fill:var(--wf-status)}}
+.wf-draw .before{{stroke:var(--wf-edge);stroke-dasharray:1 3}}
+.wf-draw .fetch{{fill:var(--wf-edge)}}
+.wf-draw .store{{fill:var(--wf-ink)}}
+.wf-draw .waits .run{{fill:color-mix(in srgb,var(--wf-status) 35%,var(--wf-paper));stroke:var(--wf-status)}}
 .wf-draw .st-FAILED .run{{fill:color-mix(in srgb,var(--wf-status) 35%,var(--wf-paper))}}
 .wf-draw .st-FAILED .run,.wf-draw .st-CANCELED .run{{stroke:var(--wf-status);stroke-width:1.5}}
 .wf-draw .st-CANCELED .run{{fill:var(--wf-paper);stroke-dasharray:4 2}}

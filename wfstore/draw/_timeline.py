@@ -1,4 +1,4 @@
-"""Attempts on one axis of time as SVG: a row for each task, a bar for each attempt."""
+"""Attempts on one axis of time as SVG: a row for each task, for each attempt a bar of what its time went to."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 
 from wfstore._text import clock, duration, number
 from wfstore.draw._axis import CUT, Axis, fitted
+from wfstore.draw._rows import number as figure
 from wfstore.draw._style import STYLE, icon, icons, status_class
 from wfstore.draw._text import attribute, bar_id, clip, shown
+from wfstore.model.dag import EVENT, TIMER, WAIT
 from wfstore.model.statuses import ATTEMPT_OPEN, PENDING, SUCCESSFUL
 
 #: Pixels: a row, the axis above them, the names on the left, what is said on the right of the last bar.
 _ROW, _AXIS, _NAMES, _SAID = 26, 44, 230, 200
-_RUN, _QUEUE, _LEAST = 14, 5, 2.5
+_RUN, _QUEUE, _MIDDLE, _LEAST = 14, 5, 9, 2.5
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -35,7 +37,10 @@ class Timeline:
 
 
 class _Attempt(NamedTuple):
-    """One attempt; moments in seconds since 1970. `queued` to `began` it waited, `began` to `ended` it ran."""
+    """One attempt; moments in seconds since 1970. `queued` to `began` it waited, `began` to `ended` it ran.
+
+    `before`: since when its task waited for others, None where that is not known; `fetch`: how long before `began` it
+    got its arguments; `store`: how long after `ended` it stored its output, seconds; `waits`: no code ran."""
 
     task: str
     run: int
@@ -46,6 +51,10 @@ class _Attempt(NamedTuple):
     ended: float
     error: str
     place: str
+    before: float | None = None
+    fetch: float = 0.0
+    store: float = 0.0
+    waits: bool = False
 
     @property
     def first(self) -> float:
@@ -68,19 +77,22 @@ def timeline(
     """Draw the attempts of one workflow: a row for each task, in the order of first submission, a bar for each attempt.
 
     attempts: rows of `attempts`; used are task_id, run, attempt, status, kind, submitted_at, started_at, ended_at,
-    error_type, error_message, node_id, worker_pid. now: until when open attempts are drawn (None: until the last moment
-    that any of them knows); naive moments are UTC.
+    fetch_s, checkpoint_s, task_type, error_type, error_message, node_id, worker_pid, and begun_at of `time_spent`.
+    now: until when open attempts are drawn (None: until the last moment that any of them knows); naive moments are UTC.
     first, rows: which rows are drawn; the axis is that of all of them, so that windows fit below each other.
     width: pixels; axis: False leaves its labels out. Long times in which nothing was under way are cut out of the axis,
     visibly. critical, link, standalone, prefix: as in `dag`.
 
     Each bar is a <g class="bar st-STATUS"> with id `bar_id(task_id, run, attempt)`, data-task, data-run, data-attempt,
-    data-status, a <title>, and in it <rect class="queue"> and <rect class="run">.
+    data-status, a <title>, and in it, as far as there are such times, <path class="before"> (for other tasks,
+    admission, a back-off), <rect class="queue"> (Ray's), "fetch" (its arguments), "run" (user code; the bar of what
+    only waits is of class "waits", too) and "store" (its output).
     """
     tasks = _rows(attempts, _second(now) if now else None)
     every = [attempt for row in tasks for attempt in row]
     start = min((attempt.first for attempt in every), default=0.0)
-    scale = fitted([(attempt.first - start, attempt.ended - start) for attempt in every], width - _NAMES - _SAID)
+    busy = [(attempt.first - start, attempt.ended + attempt.store - start) for attempt in every]
+    scale = fitted(busy, width - _NAMES - _SAID)
     first, path = max(0, first), frozenset(critical)
     drawn = tasks[first : first + max(0, rows)]
     window = _Window(first, len(drawn), _AXIS if axis else 0, width)
@@ -144,8 +156,21 @@ def _attempt(row: Mapping[str, Any], until: float) -> _Attempt | None:
     worker = [("node", row.get("node_id")), ("pid", row.get("worker_pid"))]
     place = ", ".join(f"{name} {value}" for name, value in worker if value)
     run, attempt = int(row.get("run") or 1), int(row.get("attempt") or 1)
+    fetch, store = (max(0.0, figure(row.get(name)) or 0.0) for name in ("fetch_s", "checkpoint_s"))
     return _Attempt(
-        str(row["task_id"]), run, attempt, status, queued, began, max(last, *known), error[:500] + kind, place
+        str(row["task_id"]),
+        run,
+        attempt,
+        status,
+        queued,
+        began,
+        max(last, *known),
+        error[:500] + kind,
+        place,
+        _second(row.get("begun_at")),
+        fetch,
+        store if ended is not None else 0.0,
+        str(row.get("task_type")) in (TIMER, EVENT, WAIT),
     )
 
 
@@ -188,7 +213,7 @@ def _row(row: Sequence[_Attempt], scale: Axis, start: float, look: _Look, url: s
     if url is not None:
         name = f'<a href="{attribute(url)}" tabindex="-1">{name}</a>'
     bars = "".join(_bar(attempt, scale, start, look) for attempt in row)
-    x = _NAMES + scale.x(last.ended - start) + 8
+    x = _NAMES + scale.x(last.ended + last.store - start) + 8
     spent = duration(last.ended - last.began) if last.began is not None else ""
     tried = f", {number(len(row))} attempts" if len(row) > 1 else ""
     facts = " ".join(fact for fact in (last.status, spent) if fact) + tried
@@ -200,33 +225,54 @@ def _row(row: Sequence[_Attempt], scale: Axis, start: float, look: _Look, url: s
 
 
 def _bar(one: _Attempt, scale: Axis, start: float, look: _Look) -> str:
-    queued, began, ended = (
-        None if moment is None else _NAMES + scale.x(moment - start) for moment in (one.queued, one.began, one.ended)
-    )
-    assert ended is not None
-    text = ""
-    if queued is not None:
-        until = ended if began is None else began
-        if until - queued >= 1:
-            text += _rect("queue", queued, until - queued, look.top + (_ROW - _QUEUE) / 2, _QUEUE)
-    if began is not None:
-        text += _rect("run", began, max(ended - began, _LEAST), look.top + (_ROW - _RUN) / 2, _RUN)
     names = f"bar {status_class(one.status)}{' open' * (one.status in ATTEMPT_OPEN)}{' critical' * look.critical}"
+    names += " waits" * one.waits
     key = attribute(bar_id(one.task, one.run, one.attempt, look.prefix))
+    queued = max(0.0, (one.began or one.ended) - one.queued) if one.queued is not None else None
+    waited = max(0.0, one.queued - one.before) if one.queued is not None and one.before is not None else 0.0
     facts = [
         one.task,
         f"run {one.run}, attempt {one.attempt}: {one.status}",
-        f"waited {duration(max(0.0, (one.began or one.ended) - one.queued))}" if one.queued is not None else "",
+        f"not given to Ray for {duration(waited)}" if waited else "",
+        f"waited {duration(queued)}" if queued is not None else "",
+        f"of that {duration(one.fetch)} for its arguments" if one.fetch else "",
         f"ran {duration(one.ended - one.began)}" if one.began is not None else "never began",
+        f"stored its output in {duration(one.store)}" if one.store else "",
         one.error if one.status != SUCCESSFUL else "",
         one.place,
     ]
     title = "\n".join(shown(fact) for fact in facts if fact)
     return (
         f'<g id="{key}" class="{names}" data-task="{attribute(one.task)}" data-run="{one.run}" '
-        f'data-attempt="{one.attempt}" data-status="{attribute(one.status)}"><title>{title}</title>{text}</g>'
+        f'data-attempt="{one.attempt}" data-status="{attribute(one.status)}"><title>{title}</title>'
+        f"{_parts(one, scale, start, look.top + _ROW / 2)}</g>"
     )
 
 
-def _rect(name: str, x: float, width: float, y: float, height: float) -> str:
+def _parts(one: _Attempt, scale: Axis, start: float, middle: float) -> str:
+    """What its time went to, from left to right; middle: of the row, in pixels from above."""
+
+    def x(moment: float) -> float:
+        return _NAMES + scale.x(moment - start)
+
+    text = ""
+    until = one.ended if one.began is None else one.began
+    fetched = until if one.began is None else until - one.fetch
+    if one.queued is not None:
+        fetched = max(fetched, one.queued)
+        if one.before is not None and x(one.queued) - x(one.before) >= 1:
+            text += f'<path class="before" d="M{x(one.before):.1f} {middle:g}H{x(one.queued):.1f}"/>'
+        if x(fetched) - x(one.queued) >= 1:
+            text += _rect("queue", x(one.queued), x(fetched) - x(one.queued), middle, _QUEUE)
+    if x(until) - x(fetched) >= 1:
+        text += _rect("fetch", x(fetched), x(until) - x(fetched), middle, _MIDDLE)
+    if one.began is not None:
+        text += _rect("run", x(until), max(x(one.ended) - x(until), _LEAST), middle, _RUN)
+    if (wide := x(one.ended + one.store) - x(one.ended)) >= 1:
+        text += _rect("store", x(one.ended), wide, middle, _MIDDLE)
+    return text
+
+
+def _rect(name: str, x: float, width: float, middle: float, height: float) -> str:
+    y = middle - height / 2
     return f'<rect class="{name}" x="{x:.1f}" y="{y:g}" width="{width:.1f}" height="{height:g}" rx="2"/>'

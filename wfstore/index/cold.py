@@ -19,6 +19,7 @@ from wfstore.schema.views import VIEWS
 
 _DEPENDS = {
     "task_stats": ("tasks", "workflows", "attempts"),
+    "time_spent": ("attempts", "tasks", "runs", "workflows", "actor_calls"),
     "live_workflows": (),
     "live_tasks": (),
 }
@@ -57,6 +58,10 @@ class ColdViews:
         self._covered: set[str] = set()
         self._connection: Connection | None = None
         self._seen = threading.local()
+
+    def again(self) -> ColdViews:
+        """The same for another database."""
+        return ColdViews(self.files)
 
     @property
     def next_seq(self) -> int:

@@ -24,7 +24,12 @@ Relation = duckdb.DuckDBPyRelation
 
 _FOLDS = ("log", "visible", "workflow_facts", "run_facts", "task_facts", "attempt_facts", "actor_facts")
 _TABLES = ("tail", "recalled", "touched", "hidden", "lease")
-_MACROS = {"holds": "metadata, wanted", "shown": "status, alive"}
+_MACROS = {
+    "holds": "metadata, wanted",
+    "shown": "status, alive",
+    "fingerprint": "message",
+    "spent_on": "attempt_status, flow_canceled, succeeded_again, attempt",
+}
 _LIVE = ("live_workflows", "live_tasks")
 #: Where a statement takes seconds, DuckDB draws on stdout; only a connection can be told not to.
 _NO_BAR = "SET enable_progress_bar = false"

@@ -39,7 +39,7 @@ _POLARS: dict[str, pl.DataType | type[pl.DataType]] = {
     "BOOLEAN": pl.Boolean,
     "TIMESTAMP": pl.Datetime("us"),
 }
-_SCHEMAS = {name: {column.name: _POLARS[column.type] for column in VIEWS[name]} for name in FRAMES}
+_SCHEMAS = {name: {column.name: _POLARS[column.type] for column in VIEWS[name]} for name in (*FRAMES, "time_spent")}
 #: statement -> the folds and views that it is made of, in the order in which they need each other.
 _PARTS = {
     "history": (
@@ -49,6 +49,10 @@ _PARTS = {
     "actor": (
         ("workflow_facts", "task_facts", "attempt_facts", "actor_facts"),
         ("tasks", "actor_calls", "virtual_actors"),
+    ),
+    "time_spent": (
+        ("workflow_facts", "run_facts", "task_facts", "attempt_facts", "actor_facts"),
+        ("attempts", "tasks", "runs", "workflows", "actor_calls", "time_spent"),
     ),
     "output": (("workflow_facts", "task_facts", "actor_facts"), ()),
 }
@@ -76,6 +80,10 @@ class HistoryDatabase:
         """The row of `virtual_actors`, where the scanned workflow is one."""
         rows = self._run("actor", scan)
         return dict(zip((column.name for column in VIEWS["virtual_actors"]), rows[0], strict=True)) if rows else None
+
+    def time_spent(self, scan: Scan) -> pl.DataFrame:
+        """The rows of `time_spent` of the scanned workflow, in the order in which attempts were submitted."""
+        return pl.DataFrame(self._run("time_spent", scan), schema=_SCHEMAS["time_spent"], orient="row")
 
     def output(self, scan: Scan, task_id: str | None) -> dict[str, Any] | None:
         """Where the output of a task, or of the scanned workflow, lies; None when there is no such workflow."""
@@ -136,13 +144,19 @@ def _sql(statement: str) -> str:
     parts += [(name, folder("views")[name].sql) for name in views]
     # A CTE has no schema, so references to one lose theirs; tables keep it.
     for name, _ in parts:
-        parts = [(n, sql.replace(f"wfstore.{name}", name).replace(f"hot.{name}", name)) for n, sql in parts]
+        parts = [(n, _within(sql, name)) for n, sql in parts]
     ctes = ", ".join(f"{name} AS MATERIALIZED ({sql})" for name, sql in parts)
     statement_sql = folder("store")[statement].sql
     for name, _ in parts:
         statement_sql = statement_sql.replace(f"wfstore.{name}", name)
     head, recursive, tail = statement_sql.partition("WITH RECURSIVE ")
     return f"WITH RECURSIVE {ctes}, {tail}" if recursive and not head else f"WITH {ctes} {statement_sql}"
+
+
+def _within(sql: str, name: str) -> str:
+    for schema in ("wfstore", "hot", "main"):
+        sql = sql.replace(f"{schema}.{name}", name)
+    return sql
 
 
 def _polars(table: pa.Table) -> pl.DataFrame:

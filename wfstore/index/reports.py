@@ -46,6 +46,13 @@ def _count(value: Any) -> int:
     return number
 
 
+def _number(value: Any) -> float:
+    number = float(value)
+    if not 0 <= number < float("inf"):
+        raise ValueError("a number from 0 is needed")
+    return number
+
+
 def _interval(value: Any) -> timedelta:
     length = value if isinstance(value, timedelta) else timedelta(seconds=seconds(str(value)))
     if length <= timedelta(0):
@@ -59,4 +66,4 @@ def _text(value: Any) -> str:
     return value
 
 
-_CONVERT = {"BIGINT": _count, "VARCHAR": _text, "TIMESTAMP": utc, "INTERVAL": _interval}
+_CONVERT = {"BIGINT": _count, "DOUBLE": _number, "VARCHAR": _text, "TIMESTAMP": utc, "INTERVAL": _interval}

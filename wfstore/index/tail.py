@@ -74,7 +74,7 @@ class Index:
     ) -> None:
         self._source = source
         self._live_source = live_source
-        self._cold = None if history is None else ColdViews(history)
+        self._cold = None if history is None else self._views(history)
         self._lock = threading.Lock()
         self._reset()
 
@@ -135,7 +135,7 @@ class Index:
 
         def answer(cursor: Connection, paths: list[str]) -> Scan:
             rows = _rows_of(cursor, "scan", workflow_id, paths)
-            return Scan(rows, _visible(rows), self._alive)
+            return Scan(rows, visible(rows), self._alive)
 
         return self._reading(answer, paths)
 
@@ -196,9 +196,12 @@ class Index:
             if self._cold is not None:
                 self._cold.check(kinds_read("query"))
                 with translated():
-                    ColdViews(self._cold.files).attach(own)
+                    self._cold.again().attach(own)
         _set_lease(own, alive)
         return own
+
+    def _views(self, history: HistoryFiles) -> ColdViews:
+        return ColdViews(history)
 
     def _reading(
         self,
@@ -329,7 +332,7 @@ def _rows_of(cursor: Connection, query: str, workflow_id: str, paths: list[str])
     return rows.to_arrow_table().select([column.name for column in VIEWS["events"]])
 
 
-def _visible(rows: pa.Table) -> pa.Table:
+def visible(rows: pa.Table) -> pa.Table:
     """Those about the workflow that has the id now: what came before it was deleted is left out."""
     deleted = pc.equal(rows.column("type"), WORKFLOW_DELETED)
     if not pc.any(deleted).as_py():

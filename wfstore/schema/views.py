@@ -195,6 +195,16 @@ ATTEMPTS = (
     _KEY._replace(text="As in tasks: what makes attempts at the same task comparable across workflows."),
 )
 
+_EXPECTED = (
+    Column(
+        "eta_p50_at",
+        "TIMESTAMP",
+        "When it will have ended with a probability of one half, UTC, worked out by the reader from past successful "
+        "runs as it reads; NULL where they say too little.",
+    ),
+    Column("eta_p90_at", "TIMESTAMP", "The same with a probability of nine tenths."),
+)
+
 _UNDER_WAY = (
     Column("run", "INTEGER", "The run of the attempt under way; like the columns after it NULL where there is none."),
     Column("attempt", "INTEGER", "Which try that is, from 1 in each run."),
@@ -271,6 +281,45 @@ VIRTUAL_ACTORS = (
     Column("class_hash", "VARCHAR", "Hash of the pickled class."),
 )
 
+TIME_SPENT = (
+    _ID,
+    _RUN,
+    _TASK,
+    Column("attempt", "INTEGER", "Which try, from 1 in each run."),
+    Column("workflow_name", "VARCHAR", "Name of its workflow."),
+    Column("task_name", "VARCHAR", "Name of its task."),
+    _KEY._replace(text="As in tasks: what makes attempts at the same task comparable across workflows."),
+    Column("task_type", "VARCHAR", "Type of its task: function, timer, event, event_checkpointed, wait or actor."),
+    Column("status", "VARCHAR", "PENDING, RUNNING, SUCCESSFUL, FAILED or CANCELED."),
+    Column(
+        "begun_at",
+        "TIMESTAMP",
+        "From when on it is counted, UTC: of a first attempt the submission of its workflow, in a later run that run's "
+        "beginning, of what a continuation added the end of the task that returned it, of an actor's call the call; of "
+        "a retry the end of the attempt before.",
+    ),
+    Column("submitted_at", "TIMESTAMP", "When it was given to Ray, UTC."),
+    Column(
+        "total_s",
+        "DOUBLE",
+        "The eight columns that follow, summed, seconds; NULL while it is under way. Where clocks agree, that is the "
+        "time from begun_at to ended_at and checkpoint_s.",
+    ),
+    Column(
+        "dependency_s",
+        "DOUBLE",
+        "Seconds for what it needs of other tasks. The commit with the last of them gives it to Ray at once.",
+    ),
+    Column("admission_s", "DOUBLE", "Seconds that its workflow was queued for; 0 after the first run has begun."),
+    Column("backoff_s", "DOUBLE", "Of a retry, seconds from the end of the attempt before to its submission."),
+    Column("ray_queue_s", "DOUBLE", "Seconds from its submission until a worker had it: for resources, for a process."),
+    Column("fetch_s", "DOUBLE", "Seconds spent on getting its arguments, also where that failed."),
+    Column("user_s", "DOUBLE", "Seconds in user code."),
+    Column("waiting_s", "DOUBLE", "Seconds that a timer, an event or a wait took; it holds no worker meanwhile."),
+    Column("checkpoint_s", "DOUBLE", "Seconds spent on storing its output, after user code."),
+    Column("submitted_seq", "BIGINT", "Seq of its submission: the order in which attempts were made."),
+)
+
 #: view -> its columns, in the order in which the views can be made.
 VIEWS: dict[str, tuple[Column, ...]] = {
     "events": _event_columns(),
@@ -282,6 +331,7 @@ VIEWS: dict[str, tuple[Column, ...]] = {
     "task_stats": TASK_STATS,
     "actor_calls": ACTOR_CALLS,
     "virtual_actors": VIRTUAL_ACTORS,
-    "live_workflows": (*WORKFLOWS, _AS_OF),
+    "time_spent": TIME_SPENT,
+    "live_workflows": (*WORKFLOWS, _AS_OF, *_EXPECTED),
     "live_tasks": (*TASKS, _AS_OF, *_UNDER_WAY),
 }

@@ -1,0 +1,94 @@
+"""`cost`: what the work cost, and what of it came to nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+import wfstore
+from wfstore import _text as text
+from wfstore.answers.cost import Prices, parsed, price_list
+from wfstore.cli import formats
+from wfstore.cli.formats import FormatOption, OutputOption
+from wfstore.cli.options import AsJson, Storage
+
+#: What a table for people leaves out; files and JSON have every column.
+_PARTS = ("first_cost", "retry_cost", "fetch_cost", "repeated_cost", "canceled_cost", "failed_cost", "saved_cost")
+_HOURS = ("gpu_hours", "memory_gib_hours", "other_hours")
+
+
+def cost(
+    by: Annotated[
+        str, typer.Option(metavar="WHAT", help="Sum by name, workflow, task_key, user or metadata.KEY.")
+    ] = "name",
+    price: Annotated[
+        str | None,
+        typer.Option(
+            metavar="R=P,...", help="Prices per hour: cpu=0.04,gpu=2.5, memory (per GiB), custom resources by name."
+        ),
+    ] = None,
+    prices: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Prices per hour, and maybe currency, as JSON or TOML.")
+    ] = None,
+    currency: Annotated[str | None, typer.Option(metavar="C", help="What the prices are in; only a label.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="N", help="Only workflows of this name.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Only attempts since: an age (30d, 12h) or a UTC time.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="WHEN", help="Only attempts before.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many rows, the dearest.")] = None,
+    how: FormatOption = None,
+    target: OutputOption = None,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sum what ended attempts cost: resources x time x price, and which share came to nothing.
+
+    Without prices the cost is in CPU hours. The share wasted went to attempts that failed, were canceled, or had to be
+    repeated, and to waiting for arguments. --json and --format have every part.
+    """
+    if price is not None and prices is not None:
+        raise typer.BadParameter("give --price or --prices, not both", param_hint="--price")
+    listed: Prices = parsed(price) if price is not None else prices
+    chosen = formats.chosen(how, as_json, target)
+    known = price_list(listed, currency)
+    frame = wfstore.open(storage).cost(by, listed, currency=currency, since=since, until=until, name=name, limit=limit)
+    if chosen is not formats.Format.table or target is not None:
+        formats.write(frame, chosen, target, json_columns=("other_hours",))
+        return
+    formats.write(_shown(frame, by), chosen, human=True)
+    _said(frame, "CPU hours" if known is None else (known.currency or "the currency of the prices"), limit)
+
+
+def _shown(frame: pl.DataFrame, by: str) -> pl.DataFrame:
+    """The columns a person looks at first, rounded; those of resources that nobody asked for are left out."""
+    money = ["cost", *(part for part in _PARTS if _any(frame, part))]
+    hours = [column for column in _HOURS if column == "other_hours" or _any(frame, column)]
+    hours = [column for column in hours if frame[column].null_count() < frame.height]
+    chosen = ["value", "attempts", "cpu_hours", *hours, *money, "wasted_share"]
+    rounded = frame.select(chosen).with_columns(pl.col(pl.Float64).round(4))
+    return rounded.rename({"value": by, "wasted_share": "wasted"})
+
+
+def _any(frame: pl.DataFrame, column: str) -> bool:
+    return bool((frame[column] > 0).any())
+
+
+def _said(frame: pl.DataFrame, currency: str, limit: int | None) -> None:
+    """The sum, and what it was computed from."""
+    if frame.is_empty():
+        typer.echo("no attempt has ended in that time")
+        return
+    sums = pl.sum("cost", "attempts", "unpriced"), pl.min("first_at"), pl.max("last_at")
+    whole = frame.select(*sums).row(0, named=True)
+    what = "these rows" if limit is not None and frame.height >= limit else "in all"
+    typer.echo(
+        f"{what} {text.decimal(round(whole['cost'], 4))} ({currency}), from {text.number(whole['attempts'])} attempts "
+        f"submitted {text.clock(whole['first_at'])} to {text.clock(whole['last_at'])} UTC"
+    )
+    if whole["unpriced"]:
+        count = text.number(whole["unpriced"])
+        typer.echo(f"{count} of them asked for something that has no price; the cost does not have it")
