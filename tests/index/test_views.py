@@ -12,8 +12,30 @@ from wfstore.schema.columns import EVENT_SCHEMA
 from wfstore.schema.views import VIEWS, event_sentences
 
 
-def test_every_view_has_the_declared_columns_types_and_comments() -> None:
+def whole() -> database.Connection:
     connection = database.create(replacements=False)
+    database.add(connection, database.LATE)
+    return connection
+
+
+def test_what_is_made_late_is_there_for_whoever_asks() -> None:
+    """By its name, by a name that a statement puts together, or in the catalog."""
+    for query in (
+        "SELECT count(*) FROM Task_Stats",
+        "FROM query_table('time_' || 'spent')",
+        "SELECT comment FROM duckdb_columns() WHERE table_name = 'task_stats'",
+        "SELECT count(*) FROM information_schema.tables WHERE table_name = 'time_spent' HAVING count(*) = 1",
+    ):
+        world = World()
+        world.submit("w", fan(2))
+        world.finish()
+        first, *_ = world.index.sql(query).fetchall()
+        assert first[0]
+        assert world.index.sql(query).fetchall()[0] == first
+
+
+def test_every_view_has_the_declared_columns_types_and_comments() -> None:
+    connection = whole()
     for view, columns in VIEWS.items():
         found = connection.sql(
             "SELECT column_name, data_type, comment FROM duckdb_columns() "
@@ -27,7 +49,7 @@ def test_every_view_has_the_declared_columns_types_and_comments() -> None:
 
 
 def test_the_main_schema_holds_the_views_and_nothing_else() -> None:
-    tables = database.create(replacements=False).sql("SHOW TABLES").fetchall()
+    tables = whole().sql("SHOW TABLES").fetchall()
     assert {name for (name,) in tables} == set(VIEWS) == set(catalog.folder("views"))
 
 

@@ -129,7 +129,7 @@ class StoredRows:
 
     def _stored(self, history: History, wanted: Collection[str] | None) -> tuple[Row, list[Row]]:
         seq = self.as_of_seq
-        rows = history.tasks.iter_rows(named=True) if wanted is None or wanted else ()
+        rows = history._frames["tasks"].iter_rows(named=True) if wanted is None or wanted else ()
         tasks = [opened(row, STORED, seq) for row in rows if wanted is None or row["task_id"] in wanted]
         return opened(history.workflow, STORED, seq), tasks
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from wfstore.errors import DamageError, StorageError
 from wfstore.index import database
 from wfstore.index.catalog import folder
-from wfstore.index.database import Connection, translated
+from wfstore.index.database import Connection, reads_indirectly, translated
 from wfstore.log.history import HistoryFiles
 from wfstore.log.manifest import HistoryFile
 from wfstore.model.events import WORKFLOW_SUBMITTED
@@ -24,8 +24,6 @@ _DEPENDS = {
     "live_tasks": (),
 }
 _NAMES = re.compile(rf"\b({'|'.join(VIEWS)})\b")
-#: Words with which a statement can read a view without naming it.
-_INDIRECT = re.compile(r"\bquery(_table)?\b|\bexecute\b")
 #: Recalling rows of that many ids by one statement each id list; more would make the statement's own text large.
 _IDS = 2_000
 
@@ -33,7 +31,7 @@ _IDS = 2_000
 def kinds_read(query: str) -> set[str]:
     """The kinds of history files that a statement may read: those of every view whose name is in its text."""
     text = query.lower()
-    if _INDIRECT.search(text):
+    if reads_indirectly(text):
         return {*VIEW_KINDS, EVENTS}
     named = set(_NAMES.findall(text))
     kinds = {kind for name in named for kind in _DEPENDS.get(name, (name,))}

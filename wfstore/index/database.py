@@ -6,6 +6,7 @@ It knows neither the log's reader nor what is asked; it makes places that can be
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,13 @@ _MACROS = {
     "spent_on": "attempt_status, flow_canceled, succeeded_again, attempt",
 }
 _LIVE = ("live_workflows", "live_tasks")
+#: Views that no other is made of, and the comments: what most statements do without, and a third of the time that it
+#: takes to make a database.
+_COMMENTS = "comments"
+LATE = frozenset({"task_stats", "time_spent", _COMMENTS})
+#: Words with which a statement may ask for what it does not name.
+_INDIRECT = re.compile(r"\bquery(_table)?\b|\bexecute\b")
+_CATALOG = re.compile(r"\b(duckdb_|pragma_|pg_|sqlite_|information_schema\b|show\b|pragma\b|describe\b|summarize\b)")
 #: Where a statement takes seconds, DuckDB draws on stdout; only a connection can be told not to.
 _NO_BAR = "SET enable_progress_bar = false"
 #: kind of history file -> paths
@@ -91,8 +99,30 @@ def cursor(connection: Connection) -> Connection:
     return found
 
 
+def reads_indirectly(query: str) -> bool:
+    """It may read views that it does not name. query: in lower case."""
+    return _INDIRECT.search(query) is not None
+
+
+def late_parts(query: str) -> frozenset[str]:
+    """Those of `LATE` that a statement may need."""
+    text = query.lower()
+    if reads_indirectly(text) or _CATALOG.search(text):
+        return LATE
+    return frozenset(name for name in LATE - {_COMMENTS} if name in text)
+
+
+def add(connection: Connection, parts: Collection[str]) -> None:
+    """Make some of `LATE`. What the views among them read must be there, files too."""
+    for name in VIEWS:
+        if name in parts:
+            run(connection, f"CREATE VIEW main.{name} AS {catalog.folder('views')[name].sql}")
+    if _COMMENTS in parts:
+        _comment(connection)
+
+
 def create(*, replacements: bool, threads: int | None = None) -> Connection:
-    """An empty database with every table and view."""
+    """An empty database with every table and view but the `LATE` ones."""
     connection = connect(replacements=replacements, threads=threads)
     for schema in ("hot", "files", "cold", "whole"):
         run(connection, f"CREATE SCHEMA {schema}")
@@ -109,9 +139,8 @@ def create(*, replacements: bool, threads: int | None = None) -> Connection:
             run(connection, tables[name].sql)
         if name in (*VIEW_KINDS, EVENTS):
             run(connection, f"CREATE VIEW main.{name} AS SELECT * FROM whole.{name}")
-        else:
+        elif name not in LATE:
             run(connection, f"CREATE VIEW main.{name} AS {views[name].sql}")
-    _comment(connection)
     return connection
 
 

@@ -197,6 +197,7 @@ class Index:
                 self._cold.check(kinds_read("query"))
                 with translated():
                     self._cold.again().attach(own)
+            database.add(own, database.LATE)
         _set_lease(own, alive)
         return own
 
@@ -239,9 +240,14 @@ class Index:
     def _checked(self, query: str) -> None:
         if self._cold is not None:
             self._cold.check(kinds_read(query))
+        missing = database.late_parts(query) & self._missing
+        if missing:
+            with translated(), database.transaction(self._connection, read_only=False):
+                database.add(self._connection, missing)
+            self._missing -= missing
 
     def _reset(self) -> None:
-        self._connection = database.create(replacements=False)
+        self._connection, self._missing = database.create(replacements=False), database.LATE
         self._position: Cursor | None = None
         self._alive = False
         self._tail_rows, self._memory_limit = 0, 1
