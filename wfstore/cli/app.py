@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -93,7 +94,16 @@ def common(
 
 
 def run(arguments: list[str]) -> int:
-    """The exit code of one command."""
+    """The exit code of one command. For the main thread."""
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:  # a second one for the same Ctrl-C, as watchfiles listens for it beside Python
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        complain("interrupted")
+        return INTERRUPTED
+
+
+def _run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal of another encoding shows escapes instead of a traceback
             stream.reconfigure(errors="backslashreplace")
@@ -108,9 +118,6 @@ def run(arguments: list[str]) -> int:
         return _flushed(code)
     except StoppedError as stop:
         complain(_line(stop))
-        return INTERRUPTED
-    except KeyboardInterrupt:  # a second one for the same Ctrl-C, as watchfiles listens for it beside Python
-        complain("interrupted")
         return INTERRUPTED
     except (WfstoreError, OSError, ValueError, RuntimeError) as error:
         complain(_line(error))
