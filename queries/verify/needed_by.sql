@@ -7,7 +7,7 @@ SELECT
     arg_min(workflow_id, seq) AS workflow_id,
     arg_min_null(task_id, seq) AS task_id,
     count(DISTINCT workflow_id) AS workflows
-FROM whole.events
+FROM main.events
 WHERE uri = $uri
    OR hash = $hash
    OR (type = 'task.defined' AND contains(attributes::VARCHAR, $hash))

@@ -6,7 +6,7 @@ FROM (
     SELECT workflow_id, events, sum(events) OVER (ORDER BY workflow_id) // $events AS number
     FROM (
         SELECT workflow_id, count(*) AS events
-        FROM whole.events
+        FROM main.events
         WHERE workflow_id IS NOT NULL
         GROUP BY workflow_id
     )

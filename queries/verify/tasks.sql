@@ -2,6 +2,6 @@
 -- summary: Rows of tasks about a range of ids, in the order of their keys.
 -- grain: workflow_id, task_id
 SELECT *
-FROM whole.tasks
+FROM main.tasks
 WHERE workflow_id >= $low AND workflow_id < $high
 ORDER BY workflow_id, task_id

@@ -34,8 +34,8 @@ _MACROS = {
 _LIVE = ("live_workflows", "live_tasks")
 #: Views that no other is made of, and the comments: what most statements do without, and a third of the time that it
 #: takes to make a database.
-_COMMENTS = "comments"
-LATE = frozenset({"task_stats", "time_spent", _COMMENTS})
+COMMENTS = "comments"
+LATE = frozenset({"task_stats", "time_spent", COMMENTS})
 #: Words with which a statement may ask for what it does not name.
 _INDIRECT = re.compile(r"\bquery(_table)?\b|\bexecute\b")
 _CATALOG = re.compile(r"\b(duckdb_|pragma_|pg_|sqlite_|information_schema\b|show\b|pragma\b|describe\b|summarize\b)")
@@ -109,22 +109,23 @@ def late_parts(query: str) -> frozenset[str]:
     text = query.lower()
     if reads_indirectly(text) or _CATALOG.search(text):
         return LATE
-    return frozenset(name for name in LATE - {_COMMENTS} if name in text)
+    return frozenset(name for name in LATE - {COMMENTS} if name in text)
 
 
 def add(connection: Connection, parts: Collection[str]) -> None:
-    """Make some of `LATE`. What the views among them read must be there, files too."""
+    """Make some of `LATE`. What the views among them read must be there, files too. Whenever `attach` makes views anew,
+    their comments are gone."""
     for name in VIEWS:
         if name in parts:
             run(connection, f"CREATE VIEW main.{name} AS {catalog.folder('views')[name].sql}")
-    if _COMMENTS in parts:
+    if COMMENTS in parts:
         _comment(connection)
 
 
 def create(*, replacements: bool, threads: int | None = None) -> Connection:
     """An empty database with every table and view but the `LATE` ones."""
     connection = connect(replacements=replacements, threads=threads)
-    for schema in ("hot", "files", "cold", "whole"):
+    for schema in ("hot", "files", "cold"):
         run(connection, f"CREATE SCHEMA {schema}")
     tables, folds, views = (catalog.folder(name) for name in ("tables", "folds", "views"))
     for name in _TABLES:
@@ -137,9 +138,7 @@ def create(*, replacements: bool, threads: int | None = None) -> Connection:
     for name in VIEWS:
         if name in _LIVE:
             run(connection, tables[name].sql)
-        if name in (*VIEW_KINDS, EVENTS):
-            run(connection, f"CREATE VIEW main.{name} AS SELECT * FROM whole.{name}")
-        elif name not in LATE:
+        if name not in (*VIEW_KINDS, EVENTS, *LATE):
             run(connection, f"CREATE VIEW main.{name} AS {views[name].sql}")
     return connection
 
@@ -164,12 +163,12 @@ def attach(connection: Connection, paths: Paths, *, hot: bool, hidden: bool, old
             run(connection, f"CREATE OR REPLACE VIEW cold.{name} AS {catalog.folder('cold')[name].sql}")
             there = _present(connection, name) if older else None
             parts.append(f"SELECT {_columns(columns, typed=True, there=there)} FROM cold.{name}")
-        run(connection, f"CREATE OR REPLACE VIEW whole.{name} AS {' UNION ALL '.join(parts)}")
+        run(connection, f"CREATE OR REPLACE VIEW main.{name} AS {' UNION ALL '.join(parts)}")
     parts = [catalog.folder("views")[EVENTS].sql]
     if paths.get(EVENTS):
         _over_files(connection, EVENTS, tables["events"].sql, paths[EVENTS])
         parts.insert(0, f"SELECT {_columns(VIEWS[EVENTS], typed=True)} FROM files.{EVENTS}")
-    run(connection, f"CREATE OR REPLACE VIEW whole.{EVENTS} AS {' UNION ALL '.join(parts)}")
+    run(connection, f"CREATE OR REPLACE VIEW main.{EVENTS} AS {' UNION ALL '.join(parts)}")
 
 
 def _columns(columns: Sequence[Column], *, typed: bool = False, there: Collection[str] | None = None) -> str:

@@ -244,7 +244,7 @@ class Index:
         if missing:
             with translated(), database.transaction(self._connection, read_only=False):
                 database.add(self._connection, missing)
-            self._missing -= missing
+            self._missing -= missing - {database.COMMENTS}
 
     def _reset(self) -> None:
         self._connection, self._missing = database.create(replacements=False), database.LATE
