@@ -42,7 +42,8 @@ class StoreAsOf(Store):
 
     @cached_property
     def _past(self) -> PastRuns:
-        return PastRuns(self._index, lambda: self.at)
+        at = self.at
+        return PastRuns(self._index, lambda: at)
 
     @property
     def gone(self) -> int:

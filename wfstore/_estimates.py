@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -96,14 +97,22 @@ class LiveRows:
     def __init__(self, store: Store, source: LiveSource | None) -> None:
         """source: None where there is no manager to ask."""
         self.source = None if source is None else lambda: self._rows(source)
-        self._store, self._estimates = store, Estimates(store.history)
+        # Not the store itself: it has this, and a store in a circle keeps its database until Python looks for circles.
+        self._store = weakref.ref(store)
+        self._estimates = Estimates(lambda workflow_id: self._there().history(workflow_id))
+
+    def _there(self) -> Store:
+        store = self._store()
+        if store is None:
+            raise WfstoreError("nobody has this store any more")
+        return store
 
     def look(self, query: str) -> None:
         """Before a statement: work out what it may read, as far as that is to be had in time."""
         if self.source is None or "live_workflows" not in query.lower():
             return
         try:
-            running = self._store.workflows(status=RUNNING)["workflow_id"]
+            running = self._there().workflows(status=RUNNING)["workflow_id"]
         except WfstoreError:  # of files that the statement itself may not read; else it says so
             return
         self._estimates.of(running, _PATIENCE_READING_S)
