@@ -117,7 +117,7 @@ def add(connection: Connection, parts: Collection[str]) -> None:
     their comments are gone."""
     for name in VIEWS:
         if name in parts:
-            run(connection, f"CREATE VIEW main.{name} AS {catalog.folder('views')[name].sql}")
+            run(connection, f"CREATE OR REPLACE VIEW main.{name} AS {catalog.folder('views')[name].sql}")
     if COMMENTS in parts:
         _comment(connection)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -87,7 +87,7 @@ def _put_fixed(puts: _Puts, off: str | None) -> None:
     puts.put(core, "tails", SimpleNamespace(of_dead_attempt=lambda key: ("", "")))
     puts.put(channel, "path_for", lambda *name: None)
     puts.put(reporter, "_channel", _Channels())
-    puts.put(reporter, "_manager", lambda name: ours.get_actor(name[0], name[1]))
+    puts.put(reporter, "_manager", lru_cache(maxsize=0)(lambda name: ours.get_actor(name[0], name[1])))
     puts.put(reporter, "_owner", lambda name: ours.get_actor(name[0], name[1]))
     for module, name in _OF_SEED:
         puts.put(module, name, None)  # set anew for each seed, and given back at the end
