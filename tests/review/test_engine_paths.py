@@ -214,7 +214,11 @@ def test_cancel_and_delete_with_held_attempts(own_world: World) -> None:  # noqa
         workflow.cancel(name)
         with pytest.raises(workflow.WorkflowCancellationError):
             caller.answer()
-        eventually(lambda: all(not p.is_running() for p in own_processes("ray::tests.review.paths.part")), "workers were stopped", 20)
+        eventually(
+            lambda: all(not p.is_running() for p in own_processes("ray::tests.review.paths.part")),
+            "workers were stopped",
+            20,
+        )
         ran = sum(executions(log).values())
         time.sleep(0.3)
         assert sum(executions(log).values()) == ran < before + 250, "canceled ones run"
