@@ -42,8 +42,7 @@ class StoreAsOf(Store):
 
     @cached_property
     def _past(self) -> PastRuns:
-        at = self.at
-        return PastRuns(self._index, lambda: at)
+        return PastRuns(self._index, self.at)
 
     @property
     def gone(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ _KEPT_S, _KEPT = 30.0, 64
 class PastRuns:
     """Of one store. Any number of threads may ask; what is new to it takes some ten milliseconds."""
 
-    def __init__(self, index: Index, at: Callable[[], datetime | None] | None = None) -> None:
+    def __init__(self, index: Index, at: datetime | None = None) -> None:
         """at: the moment as of which the store is read, UTC without a zone; without it, the present."""
         self._index, self._at = index, at
         self._lock = threading.Lock()
@@ -33,8 +33,7 @@ class PastRuns:
 
     def now(self) -> datetime:
         """UTC without a zone."""
-        at = None if self._at is None else self._at()
-        return datetime.now(UTC).replace(tzinfo=None) if at is None else at
+        return datetime.now(UTC).replace(tzinfo=None) if self._at is None else self._at
 
     def of(self, row: Mapping[str, Any], until: datetime | None = None) -> Past | str:
         """Of the workflow with that row of `workflows`: the successful ones of the same name and DAG hash that ended
