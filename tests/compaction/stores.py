@@ -273,6 +273,19 @@ def stir(simulation: histories.Simulation, steps: int) -> None:
                     simulation.do(command(workflow_id, f"stir{number}-{simulation.submitted}"))
 
 
+def go_on(simulation: histories.Simulation, pair: Pair, rng: random.Random, written: int) -> int:
+    """More of a random history, in appends of random sizes; now and then the writer begins anew. Returns how many
+    events of it are in the store."""
+    stir(simulation, rng.randint(1, 25))
+    while written < len(simulation.log):
+        count = rng.randint(1, 12)
+        pair.append(simulation.log[written : written + count])
+        written = min(written + count, len(simulation.log))
+    if rng.random() < 0.3:
+        pair.reopen()
+    return written
+
+
 def play(root: Path, seed: int, steps: int) -> None:
     """A random history, compacted at random moments; after each, everything is as in the plain log."""
     rng = random.Random(seed)
@@ -283,13 +296,7 @@ def play(root: Path, seed: int, steps: int) -> None:
         before, plain = wfstore.open(pair.path), wfstore.open(pair.plain)
         written = 0
         for _ in range(steps):
-            stir(simulation, rng.randint(1, 25))
-            while written < len(simulation.log):
-                count = rng.randint(1, 12)
-                pair.append(simulation.log[written : written + count])
-                written = min(written + count, len(simulation.log))
-            if rng.random() < 0.3:
-                pair.reopen()
+            written = go_on(simulation, pair, rng, written)
             pair.managed(rng.random() < 0.5)
             if rng.random() < 0.5:
                 views(before)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import wfstore
-from tests.compaction.stores import COLUMNS, Pair, difference, real_payloads, small_plan, stir
+from tests.compaction.stores import COLUMNS, Pair, difference, go_on, real_payloads, small_plan
 from tests.index.worlds import lease
 from tests.model import histories
 from wfstore._asof import StoreAsOf
@@ -82,13 +82,7 @@ def play(root: Path, seed: int, steps: int, seqs: int) -> None:
         pinned: list[tuple[StoreAsOf, dict[str, str]]] = []
         written = 0
         for _ in range(steps):
-            stir(simulation, rng.randint(1, 25))
-            while written < len(simulation.log):
-                count = rng.randint(1, 12)
-                pair.append(simulation.log[written : written + count])
-                written = min(written + count, len(simulation.log))
-            if rng.random() < 0.3:
-                pair.reopen()
+            written = go_on(simulation, pair, rng, written)
             for _ in range(rng.randint(0, 2)):
                 pair.compact(purge=rng.random() < 0.4)
             for _ in range(seqs):
