@@ -57,6 +57,7 @@ class OwnedLeases:
         self._numbers = count(1)
         self._running: set[LeaseId] = set()
         self._outbox: list[Start] = []
+        self._unwanted: list[LeaseId] = []
         self._heard = 0
         self._confirmed = 0
         self._owner: Any = None
@@ -88,7 +89,16 @@ class OwnedLeases:
         if len(unsent) < len(self._outbox):
             self._outbox = unsent
         elif self._owner is not None:
-            self._owner.cancel.remote([lease])
+            self._unwanted.append(lease)
+            if len(self._unwanted) == 1:
+                self._loop.call_soon(self._cancel)
+
+    def _cancel(self) -> None:
+        """All of one turn by one call: between calls Ray would give the worker of one to the next. Newest first, since
+        these wait for the workers of the older ones."""
+        unwanted, self._unwanted = sorted(self._unwanted, reverse=True), []
+        if self._owner is not None:
+            self._owner.cancel.remote(unwanted)
 
     def _flush(self) -> None:
         if self._owner is None:

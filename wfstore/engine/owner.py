@@ -130,8 +130,8 @@ class AttemptOwner:
         self._cancel(leases)
 
     def _cancel(self, leases: Sequence[LeaseId]) -> None:
-        for lease in leases:
-            state = self._leases.pop(lease, None)
+        states = {lease: self._leases.pop(lease, None) for lease in leases}
+        for lease, state in states.items():
             if state is None:
                 self._canceled.add(lease)
             elif state.outcome is not None:
@@ -140,6 +140,10 @@ class AttemptOwner:
     async def describe(self) -> dict[str, Any]:
         """Process id, and how many leases run."""
         return {"pid": os.getpid(), "leases": len(self._leases)}
+
+    async def holds(self, lease: LeaseId) -> bool:
+        """Whether it was begun here, and not canceled since."""
+        return lease in self._leases
 
     async def runs(self, lease: LeaseId, key: AttemptKey) -> None:
         """A worker says what it runs, once that takes longer than a moment."""

@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError
 
 from wfstore.engine import tails
 from wfstore.engine.actors.method import call_method
@@ -40,6 +41,7 @@ _PATIENCE_S = 600.0
 _SHORT_US = 100_000
 #: What has waited so long for its worker may have been given up meanwhile. By two clocks: it decides only who looks.
 _LATE_S = 1.0
+_ANSWER_S = 5.0
 
 
 @lru_cache(maxsize=256)
@@ -98,10 +100,11 @@ def attempt(
     assignment; nothing is left to return when there is none. Where the manager does not answer, the owner keeps what is
     returned for the next one.
     """
+    waited = REPORTER.owner != owner or time.time() - asked_at > _LATE_S
     REPORTER.lease, REPORTER.owner = lease, owner
     job = Assignment.loads(assignment)
-    if time.time() - asked_at > _LATE_S and _is_replaced(owner):
-        stale = failed(RuntimeError("its owner was given up before it began"), "lost")
+    if waited and not _is_wanted(owner, lease):
+        stale = failed(RuntimeError("it was canceled, or its owner given up, before it began"), "lost")
         return pickle.dumps((job.key, False, dump_outcome(stale)), 5), None
     for _ in range(_MOST_PER_LEASE):
         outcome, large = _run(job, inputs)
@@ -120,12 +123,18 @@ def attempt(
     return pickle.dumps((job.key, large is not None, dump_outcome(outcome)), 5), large
 
 
-def _is_replaced(owner: tuple[str, str, str]) -> bool:
-    """A node that was given up and lives may begin attempts that have been begun elsewhere since."""
+def _is_wanted(owner: tuple[str, str, str], lease: LeaseId) -> bool:
+    """A node that was given up and lives may begin attempts that have been begun elsewhere since, and Ray may begin
+    what was canceled while it started the worker."""
     try:
-        return bool(ray.get_actor(owner[0], owner[1])._actor_id.hex() != owner[2])
-    except ValueError:
+        actor = ray.get_actor(owner[0], owner[1])
+        if actor._actor_id.hex() != owner[2]:
+            return False
+        return bool(actor.holds.remote(lease).future().result(_ANSWER_S))
+    except TimeoutError:  # it is busy, and lives
         return True
+    except (ValueError, RayActorError):
+        return False
 
 
 def _goes_on(job: Assignment, outcome: Outcome) -> bool:
