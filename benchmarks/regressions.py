@@ -16,6 +16,7 @@ import sys
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import duckdb
@@ -139,6 +140,30 @@ def judged(p: Any, ratio: Any, *, min_ratio: float, max_p: float, max_q: float) 
     return (p <= max_p) & (q <= max_q) & (ratio >= min_ratio)
 
 
+def reachable(keys: int = 40, draws: int = 40_000) -> None:
+    """Which share of slower keys, one among so many, each test would find, without a limit for the ratio and with it:
+    this report's test of ranks, the one of normal scores, and Student's on logarithms, which knows that the noise is
+    log-normal and is the best there can be. Critical values are those of the normal distribution."""
+    normal, chance = NormalDist(), np.random.default_rng(3)
+    for n, sigma in NOISE:
+        before, after = chance.normal(0, sigma, (draws, n)), chance.normal(np.log(FACTOR), sigma, (draws, n))
+        rank = np.concatenate([before, after], axis=1).argsort(1).argsort(1)[:, n:]
+        places = np.arange(1, 2 * n + 1)
+        scores = {"ranks": places, "normal scores": np.array([normal.inv_cdf(place / (2 * n + 1)) for place in places])}
+        found = {
+            name: (score[rank].sum(1) - n * score.mean()) / np.sqrt(n / 2 * score.var(ddof=1))
+            for name, score in scores.items()
+        }
+        pooled = np.sqrt((before.var(1, ddof=1) + after.var(1, ddof=1)) / n)
+        found["t of logarithms"] = (after.mean(1) - before.mean(1)) / pooled
+        larger = np.median(after, 1) - np.median(before, 1) >= np.log(1.1)
+        # alone among many, it has to be q / keys
+        enough = normal.inv_cdf(1 - 0.2 / keys)
+        for name, z in found.items():
+            shares = {"alone": float((z >= enough).mean()), "with_ratio": float(((z >= enough) & larger).mean())}
+            print(json.dumps({"figure": "reachable", "test": name, "keys": keys, "n": n, "sigma": sigma, **shares}))
+
+
 def nothing(repeats: int) -> bool:
     """Which share of 1,000 task keys is reported where nothing changed, and the worst of all repetitions."""
     good = True
@@ -176,6 +201,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--store", help="one of 10 M events, for the times; without it none are taken")
     given = parser.parse_args()
+    reachable()
     good = [
         nothing(given.repeats),
         drawn(given.repeats),

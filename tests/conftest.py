@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 import pytest
+
+# Ray leaves the address of the newest cluster in its folder, where drivers look for it: each pytest worker has a folder
+# of its own, and so clusters of its own.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ["RAY_TMPDIR"] = os.path.join(tempfile.gettempdir(), f"ray-{os.getuid()}-{worker}")
 
 _FAST = "not (ray or slow or s3 or browser or fault or peer)"
 

@@ -96,7 +96,10 @@ def place(store: Store, when: filters.Moment | int) -> tuple[int, datetime | Non
             where = "in the future" if when > last else "before the beginning"
             raise ValueError(f"seq {when} is {where}: the events of this store are 1 to {last}")
         return when, None
-    at = filters.utc(when)
+    try:
+        at = filters.utc(when)
+    except ValueError as error:
+        raise ValueError(f"{error}, and no seq of an event: the events of this store are 1 to {last}") from None
     if at is None:
         raise TypeError("a moment or the seq of an event is needed, not None")
     if at > datetime.now(UTC).replace(tzinfo=None):

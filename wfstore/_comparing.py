@@ -10,8 +10,10 @@ import polars as pl
 
 from wfstore._history import History
 from wfstore.errors import WorkflowNotFoundError
+from wfstore.index import catalog
 
 if TYPE_CHECKING:
+    from wfstore._store import Store
     from wfstore.answers.diff import Diff
     from wfstore.answers.regressions import Side
     from wfstore.index.filters import Moment
@@ -95,6 +97,14 @@ class Comparisons(ABC):
                 raise
             history, number = self.history(workflow_id), int(said)
         return side(history.workflow, history.runs, history.tasks, history.attempts, history.edges, number)
+
+
+def before(store: Store, workflow_id: str) -> str | None:
+    """The workflow of the same name that was submitted last before this one. Raises WorkflowNotFoundError."""
+    row = store.history(workflow_id).workflow
+    asked = {"name": row["name"], "seq": row["submitted_seq"]}
+    (found,) = store.sql(catalog.folder("dashboard")["previous"].sql, asked).fetchall()[0]
+    return None if found is None else str(found)
 
 
 def regressions(

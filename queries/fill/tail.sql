@@ -2,5 +2,5 @@
 -- summary: Takes rows that arrived from the log into the database, without their payloads.
 -- grain: seq
 INSERT INTO wfstore.tail BY NAME
-SELECT * EXCLUDE (payload)
+SELECT *
 FROM arrived

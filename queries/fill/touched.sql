@@ -4,5 +4,5 @@
 INSERT INTO wfstore.touched
 SELECT workflow_id, type, false
 FROM arrived
-WHERE workflow_id NOT IN (SELECT workflow_id FROM wfstore.touched)
+ANTI JOIN wfstore.touched USING (workflow_id)
 RETURNING first_type

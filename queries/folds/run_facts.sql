@@ -9,12 +9,12 @@ FROM (
     SELECT
         workflow_id,
         run,
-        arg_min(kind, seq) FILTER (type = 'workflow.started') AS reason,
-        arg_min(ts, seq) FILTER (type = 'workflow.started') AS started_at,
-        arg_min(ts, seq) FILTER (type <> 'workflow.started') AS ended_at,
-        arg_min(status, seq) FILTER (type <> 'workflow.started') AS ended_as,
-        arg_min(error_type, seq) FILTER (type = 'workflow.failed') AS error_type,
-        arg_min(error_message, seq) FILTER (type = 'workflow.failed') AS error_message
+        arg_min(CASE WHEN type = 'workflow.started' THEN kind END, seq) AS reason,
+        arg_min(CASE WHEN type = 'workflow.started' THEN ts END, seq) AS started_at,
+        arg_min(CASE WHEN type <> 'workflow.started' THEN ts END, seq) AS ended_at,
+        arg_min(CASE WHEN type <> 'workflow.started' THEN status END, seq) AS ended_as,
+        arg_min(CASE WHEN type = 'workflow.failed' THEN error_type END, seq) AS error_type,
+        arg_min(CASE WHEN type = 'workflow.failed' THEN error_message END, seq) AS error_message
     FROM wfstore.visible
     WHERE type IN (
         'workflow.started', 'workflow.succeeded', 'workflow.failed', 'workflow.canceled', 'workflow.interrupted'

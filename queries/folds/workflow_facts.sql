@@ -11,17 +11,17 @@ SELECT
 FROM (
     SELECT
         workflow_id,
-        arg_min(name, seq) FILTER (type = 'workflow.submitted') AS name,
+        arg_min(CASE WHEN type = 'workflow.submitted' THEN name END, seq) AS name,
         arg_max(status, seq) AS decided,
-        arg_min(ts, seq) FILTER (type = 'workflow.submitted') AS submitted_at,
-        arg_min(seq, seq) FILTER (type = 'workflow.submitted') AS submitted_seq,
-        arg_min(attributes, seq) FILTER (type = 'workflow.submitted') AS submission,
-        arg_max(ts, seq) FILTER (type = 'workflow.canceled') AS canceled_at,
-        arg_max(bytes, seq) FILTER (type = 'workflow.succeeded') AS output_bytes,
-        arg_max_null(error_type, seq) FILTER (type = 'workflow.failed') AS failure_type,
-        arg_max_null(error_message, seq) FILTER (type = 'workflow.failed') AS failure_message,
-        arg_max_null(attributes, seq) FILTER (type = 'workflow.failed') AS failure,
-        arg_max(attributes, seq) FILTER (type IN ('workflow.submitted', 'workflow.metadata_set')) AS described
+        arg_min(CASE WHEN type = 'workflow.submitted' THEN ts END, seq) AS submitted_at,
+        min(CASE WHEN type = 'workflow.submitted' THEN seq END) AS submitted_seq,
+        arg_min(CASE WHEN type = 'workflow.submitted' THEN attributes END, seq) AS submission,
+        arg_max(CASE WHEN type = 'workflow.canceled' THEN ts END, seq) AS canceled_at,
+        arg_max(CASE WHEN type = 'workflow.succeeded' THEN bytes END, seq) AS output_bytes,
+        arg_max_null(error_type, CASE WHEN type = 'workflow.failed' THEN seq END) AS failure_type,
+        arg_max_null(error_message, CASE WHEN type = 'workflow.failed' THEN seq END) AS failure_message,
+        arg_max_null(attributes, CASE WHEN type = 'workflow.failed' THEN seq END) AS failure,
+        arg_max(CASE WHEN type IN ('workflow.submitted', 'workflow.metadata_set') THEN attributes END, seq) AS described
     FROM wfstore.visible
     WHERE task_id IS NULL
     GROUP BY workflow_id

@@ -53,6 +53,12 @@ again AS (
     WHERE status = 'SUCCESSFUL' AND run > 1
     GROUP BY workflow_id, task_id
 ),
+-- few runs take anything over, and the rest of the log need not be read for it
+resumed AS MATERIALIZED (
+    SELECT DISTINCT workflow_id
+    FROM main.runs
+    WHERE tasks_reused > 0
+),
 spent AS (
     SELECT
         attempt.workflow_id,
@@ -97,6 +103,8 @@ spent AS (
         AND attempt.task_id = event.task_id
         AND attempt.submitted_seq < event.seq
     WHERE event.type = 'task.reused'
+      AND event.workflow_id IN (SELECT workflow_id FROM resumed)
+      AND attempt.workflow_id IN (SELECT workflow_id FROM resumed)
       AND attempt.status = 'SUCCESSFUL'
       AND attempt.task_type NOT IN ('timer', 'event', 'wait')
     GROUP BY event.workflow_id, event.seq

@@ -12,7 +12,9 @@ WHERE ($workflow_id IS NULL OR attempt.workflow_id = $workflow_id)
       OR (attempt.workflow_id, attempt.task_id) IN (
           SELECT (workflow_id, task_id)
           FROM main.tasks
-          WHERE ($name IS NULL OR name = $name)
+          -- without either no task is read
+          WHERE ($name IS NOT NULL OR $metadata IS NOT NULL)
+            AND ($name IS NULL OR name = $name)
             AND ($metadata IS NULL OR wfstore.holds(metadata, $metadata))
       )
   )

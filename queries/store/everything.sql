@@ -1,5 +1,5 @@
 -- name: everything
 -- summary: The tail's rows for another database to take in.
 -- grain: seq
-SELECT *, NULL AS payload
+SELECT *
 FROM wfstore.tail

@@ -1,5 +1,5 @@
 -- name: scan_tail
--- summary: All rows about one workflow id, in log order, where no history file can hold any.
+-- summary: All rows about one workflow id, in log order, that are in no history file yet.
 -- grain: seq
 SELECT *
 FROM wfstore.tail

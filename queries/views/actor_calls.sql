@@ -5,13 +5,14 @@ WITH said AS (
     SELECT
         workflow_id,
         task_id,
-        arg_min(ts, seq) FILTER (type = 'task.defined') AS called_at,
-        arg_min("by", seq) FILTER (type = 'task.defined') AS caller,
-        arg_max(type, seq) FILTER (type IN ('attempt.succeeded', 'task.continued', 'task.error_caught'))
+        arg_min(CASE WHEN type = 'task.defined' THEN ts END, seq) AS called_at,
+        arg_min(CASE WHEN type = 'task.defined' THEN "by" END, seq) AS caller,
+        arg_max(CASE WHEN type IN ('attempt.succeeded', 'task.continued', 'task.error_caught') THEN type END, seq)
             = 'task.continued' AS continued,
         coalesce(
-            arg_max(type, seq) FILTER (
-                type IN ('actor.call_started', 'actor.call_succeeded', 'actor.call_failed')
+            arg_max(
+                CASE WHEN type IN ('actor.call_started', 'actor.call_succeeded', 'actor.call_failed') THEN type END,
+                seq
             ) = 'actor.call_succeeded',
             false
         ) AS over

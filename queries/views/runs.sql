@@ -21,9 +21,9 @@ LEFT JOIN (
         workflow_id,
         run,
         -- attempts count from 1 in each run
-        count(*) FILTER (type = 'attempt.submitted' AND attempt = 1) AS tasks_run,
-        count(*) FILTER (type = 'task.reused') AS tasks_reused,
-        count(*) FILTER (type = 'attempt.submitted') AS attempts
+        count(CASE WHEN type = 'attempt.submitted' AND attempt = 1 THEN 1 END) AS tasks_run,
+        count(CASE WHEN type = 'task.reused' THEN 1 END) AS tasks_reused,
+        count(CASE WHEN type = 'attempt.submitted' THEN 1 END) AS attempts
     FROM wfstore.visible
     WHERE type IN ('attempt.submitted', 'task.reused')
     GROUP BY workflow_id, run

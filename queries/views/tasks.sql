@@ -41,7 +41,7 @@ LEFT JOIN (
         workflow_id,
         task_id,
         coalesce(
-            arg_max(duration_s, submitted_seq) FILTER (status = 'SUCCESSFUL'),
+            arg_max(CASE WHEN status = 'SUCCESSFUL' THEN duration_s END, submitted_seq),
             arg_max_null(duration_s, submitted_seq)
         ) AS duration_s
     FROM (

@@ -49,8 +49,8 @@ LEFT JOIN (
     SELECT
         workflow_id,
         count(*) AS tasks,
-        count(*) FILTER (status IN ('SUCCESSFUL', 'CAUGHT')) AS tasks_done,
-        count(*) FILTER (status = 'FAILED') AS tasks_failed,
+        count(CASE WHEN status IN ('SUCCESSFUL', 'CAUGHT') THEN 1 END) AS tasks_done,
+        count(CASE WHEN status = 'FAILED' THEN 1 END) AS tasks_failed,
         sum(attempts)::BIGINT AS attempts,
         sum(retries)::BIGINT AS retries,
         sum(output_bytes)::BIGINT AS total_output_bytes,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import polars as pl
 import pytest
@@ -127,6 +129,18 @@ def test_as_text_and_as_html() -> None:
     ]
     assert repr(found) == "<Diff of 'a' and 'b': 2 added, 0 gone, 3 changed>"
     assert found._repr_html_().count("<tr>") == 6
+
+
+def test_a_notebook_shows_both_dags_beside_each_other() -> None:
+    html = compared(two(), "a", "b")._repr_html_()
+    first, second = (ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", html, re.DOTALL))
+    nodes = [[one for one in dag.iter() if one.get("data-task")] for dag in (first, second)]
+    assert [len(one) for one in nodes] == [4, 6]
+    heavy = [{one.get("data-task") for one in side if "critical" in one.get("class", "")} for side in nodes]
+    assert heavy == [{"map", "map_1", "total"}, {"map", "map_1", "map_2", "total", "save"}], "list is alike"
+    ids = re.findall(r' id="([^"]+)"', html)
+    assert len(ids) == len(set(ids)), "each drawing has ids of its own"
+    assert "<a " not in html and "<script" not in html
 
 
 def test_text_of_users_is_escaped() -> None:

@@ -42,6 +42,8 @@ def main(folder: Path) -> None:
             page.goto(f"{url}/?token=pictures")
             for name, path, anchor in pictures:
                 page.goto(f"{url}{path}")
+                if "/diff" not in path:
+                    _live(page)
                 _ready(page, anchor)
                 # as much as fits below 300 kB: a thousand nodes do not compress well
                 page.screenshot(
@@ -66,12 +68,17 @@ _SHOP = (
     ("dashboard-dag", "/workflows/nightly-etl-8", None),
     ("dashboard-timeline", "/workflows/nightly-etl-8", "#timeline"),
     ("dashboard-task", "/workflows/nightly-etl-5/tasks/score_2", None),
+    ("dashboard-compare", "/diff?a=nightly-etl-2&b=nightly-etl-4", None),
 )
 _LARGE = (("dashboard-dag-1000", "/workflows/backtest-2026-w47", "#dag"),)
 
 
-def _ready(page: Any, anchor: str | None) -> None:
+def _live(page: Any) -> None:
     page.wait_for_selector("#live[data-state=on]")
+    page.wait_for_selector("[data-again]", state="detached")
+
+
+def _ready(page: Any, anchor: str | None) -> None:
     if anchor:
         page.locator(anchor).evaluate("part => part.scrollIntoView()")
     page.wait_for_timeout(300)

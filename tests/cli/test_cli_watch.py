@@ -57,7 +57,7 @@ def test_a_pipe_gets_a_line_for_each_change(growing: Growing) -> None:
     assert process.stdout.readline() == "w  RUNNING  0 of 2 tasks done\n"
     growing.world.finish()
     growing.commit()
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert "w  SUCCESSFUL  2 of 2 tasks done\n" in out
     assert "Slowest tasks" in out, "and how it stands at the end"
     assert (err, process.returncode) == ("", 0)
@@ -71,7 +71,7 @@ def test_machines_get_documents(growing: Growing) -> None:
     assert kinds == ["task", "task", "workflow"]
     growing.world.finish()
     growing.commit()
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert json.loads(out.splitlines()[-1])["status"] == "SUCCESSFUL"
 
 
@@ -81,7 +81,7 @@ def test_ctrl_c_stops_the_watching_only(growing: Growing) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "wfstore: interrupted\n")
 
 
@@ -103,7 +103,7 @@ def test_a_terminal_is_redrawn_in_place(growing: Growing) -> None:
         if not data:
             break
         seen += data
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
     os.close(mine)
     assert b"\x1b[" in seen
     assert b"SUCCESSFUL" in seen
@@ -114,7 +114,7 @@ def test_one_that_has_ended_or_never_was(growing: Growing) -> None:
     growing.world.finish()
     growing.commit()
     done = watching(growing.storage)
-    assert "w  SUCCESSFUL" in done.communicate(timeout=20)[0]
+    assert "w  SUCCESSFUL" in done.communicate(timeout=60)[0]
     none = subprocess.run(
         [sys.executable, "-m", "wfstore", "show", "nobody", "-w", "--storage", growing.storage],
         capture_output=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from tests.compaction.stores import Pair, check_purged, check_same, sound, stir
 from tests.index.worlds import World, dag, spec
 from tests.model.histories import random_history
 from wfstore.index.compaction import compact
-from wfstore.log import LogWriter, open_writer, verify
+from wfstore.log import LogWriter, failpoints, open_reader, open_writer, verify
+from wfstore.log.manifest import read_manifest
 from wfstore.model import events as ev
 from wfstore.model.events import Event
 
@@ -125,6 +127,37 @@ def test_readers_beside_a_compactor_and_a_writer(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_readers_beside_a_compactor_and_a_writer_for_longer(tmp_path: Path) -> None:
     readers_beside(tmp_path, 120, 3, 2)
+
+
+@pytest.mark.parametrize("where", ["disk", "memory"])
+def test_a_writer_that_seals_ever_more_does_not_keep_a_compaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setenv("WFSTORE_CACHE", str(tmp_path / "cache"))
+    storage = str(tmp_path / "store") if where == "disk" else f"memory://{uuid.uuid4().hex}/store"
+    writer = open_writer(storage, segment_bytes=1)
+    events = story(20)
+    writer.append(events[:30])
+    writer.append(events[30:40])
+    published: list[int] = []
+
+    def seals_more() -> None:
+        published.append(len(published))
+        if len(published) > 3:
+            failpoints.disarm()
+        for _ in range(2):
+            writer.append(events[40 + 4 * len(published) : 44 + 4 * len(published)])
+
+    failpoints.arm(failpoints.FILES_WRITTEN, seals_more)
+    try:
+        sealed = open_reader(storage).sealed(1)[-1].last_seq
+        assert compact(storage, workers=1).events == sealed
+    finally:
+        failpoints.disarm()
+    assert published == [0]
+    assert read_manifest(storage).next_seq == sealed + 1
+    assert compact(storage, workers=1).events == open_reader(storage).sealed(1)[-1].last_seq - sealed > 0
+    writer.close()
 
 
 def compactors_beside(root: Path, seed: int, rounds: int, compactors: int) -> None:

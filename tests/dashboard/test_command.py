@@ -19,6 +19,7 @@ import pytest
 
 from tests.cli.stores import made
 from wfstore.cli.app import run
+from wfstore.log import read_lease
 
 ROOT = Path(__file__).parents[2]
 LINE = re.compile(r"http://127\.0\.0\.1:(\d+)/\?token=([A-Za-z0-9_-]{43})\n")
@@ -57,7 +58,7 @@ def start(store: str, state: Path) -> Iterator[Start]:
 def line(process: subprocess.Popen[str]) -> str:
     """The first line on stdout, as soon as it is there."""
     assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], 60)
+    ready, _, _ = select.select([process.stdout], [], [], 120)
     assert ready, "nothing was printed"
     return process.stdout.readline()
 
@@ -100,6 +101,27 @@ def test_a_token_of_ones_own_and_json(start: Start) -> None:
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.ray
+def test_on_a_cluster_it_can_act_and_ends_with_it(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "local")  # one of its own, whatever else runs here
+    storage = str(tmp_path / "new")
+    process = start("--ray", "--port", "0", "--json", "--storage", storage)
+    told = json.loads(line(process))
+    headers = {"Authorization": f"Bearer {told['token']}", "X-Wfstore-Action": "1"}
+    unknown = httpx.post(f"{told['url']}/api/workflows/nobody/cancel", headers=headers, timeout=30)
+    assert (unknown.status_code, unknown.json()["error"]["type"]) == (404, "WorkflowNotFoundError"), unknown.text
+    assert httpx.get(told["link"], follow_redirects=True, timeout=30).text.count("Act on these") == 1
+    lease = read_lease(storage)
+    assert lease is not None and process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    with pytest.raises(httpx.TransportError):
+        httpx.get(told["url"], timeout=5)
 
 
 @pytest.fixture

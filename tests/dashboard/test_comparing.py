@@ -51,14 +51,16 @@ def test_without_a_it_is_the_one_of_the_name_before(client: TestClient) -> None:
 
 def test_the_form_alone_and_what_is_not_there(client: TestClient) -> None:
     assert client.get("/diff").status_code == 200
-    assert client.get("/diff", params={"a": "a", "b": "nobody"}).status_code == 404
+    unknown = client.get("/diff", params={"a": "a", "b": "nobody"})
+    assert unknown.status_code == 404 and "id=nobody" in unknown.text
+    assert 'value="nobody"' in unknown.text, "what was filled in is still there"
     missing = client.get("/diff", params={"a": "a@7", "b": "b"})
     assert missing.status_code == 400 and "has no run 7" in missing.text
 
 
 def test_two_runs_of_one(tmp_path: Path) -> None:
     page = client_of(resumed(), tmp_path / "store").get("/diff", params={"a": "w@1", "b": "w@2"}).text
-    assert "FAILED -&gt; SUCCESSFUL" in page
+    assert "FAILED → SUCCESSFUL" in page
 
 
 def test_text_of_users_is_escaped(tmp_path: Path) -> None:

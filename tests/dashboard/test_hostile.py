@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -134,3 +136,19 @@ def test_a_slow_request_holds_up_nobody(server: Running) -> None:
     assert server.get("/api/counts").status_code == 200
     for sock in slow:
         sock.close()
+
+
+@pytest.mark.parametrize("part", [b"", b'{"action": '], ids=["before the body", "within the body"])
+def test_who_leaves_in_the_middle_of_a_request_leaves_no_fault_in_the_log(
+    server: Running, part: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
+    caplog.set_level(logging.INFO)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as sock:
+        sock.sendall(f"POST /api/workflows/bulk HTTP/1.1\r\n{ACT}Content-Length: 500\r\n\r\n".encode() + part)
+    until = time.monotonic() + 5
+    while not caplog.records and time.monotonic() < until:
+        time.sleep(0.01)
+    assert server.get("/api/counts").status_code == 200
+    said = [(one.levelname, one.getMessage()) for one in caplog.records if one.name.startswith(("wfstore", "uvicorn"))]
+    assert said == [("INFO", "POST /api/workflows/bulk: the client left in the middle of its request")]

@@ -313,3 +313,9 @@ def test_a_frame_too_large_is_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(frames_module, "_MOST_BYTES", 1000)
     text = frame(1, workflows=[workflow_row(f"w{number}") for number in range(10)]).text(Wish())
     assert text is not None and text.startswith(b"event: snapshot-needed")
+    tasks = [task_row("w", f"t{number}") for number in range(10)]
+    text = frame(1, workflows=[workflow_row("w")], tasks=tasks).text(Wish())
+    assert text is not None
+    first, second = text.decode().removesuffix("\n\n").split("\n\n")
+    assert first.startswith("event: changes\ndata: ") and '"workflow_id":"w"' in first and '"tasks":[]' in first
+    assert second.startswith("event: snapshot-needed\nid: "), "who comes back after the first one gets the second"

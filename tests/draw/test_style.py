@@ -66,7 +66,9 @@ def test_a_legend_says_how_many() -> None:
 def test_the_legend_of_a_timeline_names_every_part() -> None:
     root = parsed(legend({}, spent=True))
     words = [text.text for text in root.iter(f"{SVG}text")]
-    assert words[1:4] == ["Ray's queue", "fetching arguments", "user code"] and len(words) == 6
+    assert words[1:4] == ["Ray's queue", "fetching arguments", "user code"] and len(words) == 7
+    assert words[6] == "failed attempt" and with_class(root, "st-FAILED")
+    assert "critical path" in [text.text for text in parsed(legend({}, spent=True, critical=True)).iter(f"{SVG}text")]
     for name in ("before", "queue", "fetch", "run", "store", "waits"):
         assert with_class(root, name), name
     parsed(legend({}))

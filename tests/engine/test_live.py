@@ -38,10 +38,11 @@ def test_live_rows_are_those_of_the_log_and_run_on(world: World) -> None:
 
     assert ray.get(ref) == "done"
     joined = store.sql(
-        "SELECT l.status, t.status, l.duration_s = t.duration_s, l.output_repr = t.output_repr "
+        "SELECT l.status, t.status, l.duration_s = t.duration_s, l.output_repr = t.output_repr, "
+        "l.options = t.options, l.retries = t.retries, l.defined_seq = t.defined_seq "
         "FROM live_tasks l JOIN tasks t USING (workflow_id, task_id) WHERE workflow_id = 'live'"
     ).fetchall()
-    assert joined == [("SUCCESSFUL", "SUCCESSFUL", True, True)]
+    assert joined == [("SUCCESSFUL", "SUCCESSFUL", *[True] * 5)]
 
 
 def test_without_its_manager_a_store_has_no_live_rows(world: World) -> None:

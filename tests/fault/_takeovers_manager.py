@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -75,8 +76,8 @@ class Manager:
         while self._pipe.poll():
             try:
                 self.past.outcome, epoch, self.past.text = self._pipe.recv()
-            except EOFError:
-                # Killed, and all that it said was read.
+            except (EOFError, ConnectionResetError):
+                # Killed, perhaps before it heard all it was told; and all that it said was read.
                 self.past.outcome = "killed" if self.past.outcome in ("claiming", "claimed") else self.past.outcome
                 break
             self.past.epoch = epoch or self.past.epoch
@@ -98,7 +99,9 @@ class Manager:
         return self.past is None or self.look() not in ("claiming", "claimed")
 
     def signal(self, how: signal.Signals) -> None:
-        os.kill(self.process.pid or 0, how)
+        # It may just have come to the point at which it was told to die.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid or 0, how)
 
     @property
     def stopped(self) -> bool:

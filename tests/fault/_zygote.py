@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -23,6 +24,8 @@ from typing import Any
 from wfstore.errors import WfstoreError
 
 ROOT = Path(__file__).parents[2]
+#: Nothing here takes a second on an idle machine; now and then this one is frozen for a minute, and time goes on.
+_PATIENCE_S = 180.0
 
 
 class Channel:
@@ -54,7 +57,7 @@ class Child:
         os.close(self._go)
         self._go = -1
 
-    def wait_lines(self, count: int, timeout_s: float = 30) -> bool:
+    def wait_lines(self, count: int, timeout_s: float = _PATIENCE_S) -> bool:
         """Whether it has said so many lines; False when it ended before. Raises TimeoutError."""
         until = time.monotonic() + timeout_s
         while self._data.count(b"\n") < count:
@@ -71,7 +74,7 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
-    def ended(self, timeout_s: float = 60) -> list[str]:
+    def ended(self, timeout_s: float = _PATIENCE_S) -> list[str]:
         """All it ever said, once it is gone: its end of the pipe closes after its last system call."""
         try:
             self.wait_lines(1 << 60, timeout_s)
@@ -96,6 +99,7 @@ class Zygote:
     def __init__(self, *warm: str, environment: dict[str, str] | None = None) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket = ours
+        self._asking = threading.Lock()
         command = [sys.executable, "-m", "tests.fault._zygote", str(theirs.fileno()), *warm]
         settings = os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {})
         self._process = subprocess.Popen(command, cwd=ROOT, env=settings, pass_fds=[theirs.fileno()])
@@ -105,10 +109,12 @@ class Zygote:
         """A child that will run `target(channel, *arguments)` once it is told to begin; arguments travel as JSON."""
         said, say = os.pipe()
         wait, go = os.pipe()
-        socket.send_fds(self._socket, [json.dumps([target, arguments]).encode()], [say, wait])
+        with self._asking:
+            socket.send_fds(self._socket, [json.dumps([target, arguments]).encode()], [say, wait])
+            pid = int(self._socket.recv(64))
         os.close(say)
         os.close(wait)
-        return Child(int(self._socket.recv(64)), said, go)
+        return Child(pid, said, go)
 
     def run(self, target: str, *arguments: Any) -> list[str]:
         """What a child that is left alone says."""

@@ -17,6 +17,8 @@ long run can be split among machines, stopped, and gone on with. Register one in
   (the name reaches the case as `off`). At least one of them has to FAIL: a suite that cannot see the bug proves
   nothing. Only AssertionError and WfstoreError count as having seen it; any other exception is a broken control.
   Switch off from the test's side (replace a function of wfstore in the child program), never by a switch in wfstore.
+- `side_by_side`: so many cases of a batch run at once, each in a thread, for cases that mostly wait (for a disk, for
+  another process). They may share nothing that is not safe among threads.
 - `allowed`: failed cases that are acceptable (0). `limits`: bounds of samples, `{"recovery_s p95": 5.0}`; the names of
   the figures are p50, p95 and max.
 - `marks`: further pytest markers, ("ray",) or ("s3",). `needs`: says why the campaign cannot run on this machine (it is
@@ -35,6 +37,7 @@ control.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 import shutil
@@ -42,6 +45,7 @@ import sys
 import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,20 +155,31 @@ def batch_campaign(
     return register
 
 
-def campaign(name: str, *, batch: int = 50, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def campaign(
+    name: str, *, batch: int = 50, side_by_side: int = 1, **settings: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register `run(case, folder, off=None)`; settings: those of `batch_campaign`."""
 
     def register(run: Callable[..., Any]) -> Callable[..., Any]:
         def each(cases: range, folder: Path, tally: Tally, **off: str) -> None:
-            for case in cases:
+            def one(case: int) -> Counts | Exception | None:
                 place = folder / str(case)
                 place.mkdir()
                 try:
-                    tally.add(run(case, place, **off))
+                    counts: Counts | None = run(case, place, **off)
                 except Exception as error:
-                    tally.raised(case, error)
-                    continue
+                    return error
                 shutil.rmtree(place)
+                return counts
+
+            with contextlib.ExitStack() as stack:
+                # Only the main thread may handle signals.
+                all_of = stack.enter_context(ThreadPoolExecutor(side_by_side)).map if side_by_side > 1 else map
+                for case, outcome in zip(cases, all_of(one, cases), strict=True):
+                    if isinstance(outcome, Exception):
+                        tally.raised(case, outcome)
+                    else:
+                        tally.add(outcome)
 
         each.__doc__ = run.__doc__
         batch_campaign(name, batch=batch, **settings)(each)

@@ -30,7 +30,8 @@ def scanner(cases: range, folder: Path, tally: Tally, off: str | None = None) ->
 _BATCH = 500
 #: Of histories that have files of every kind.
 _SEEDS = (10, 12, 13, 14, 15, 16, 17, 19)
-_LONGEST_S = 60.0
+#: As long as a machine may be frozen, and more.
+_LONGEST_S = 180.0
 
 
 @functools.cache

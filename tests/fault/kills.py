@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,13 +18,21 @@ from wfstore.log import open_writer, verify
 KILLS_PER_CASE = 10
 
 
-@functools.cache
+_making = threading.Lock()
+
+
 def zygote() -> Zygote:
     """One for the whole run; it ends with this process, as its socket closes."""
+    with _making:
+        return _zygote()
+
+
+@functools.cache
+def _zygote() -> Zygote:
     return Zygote("tests.fault._writers")
 
 
-@campaign("kill-writer", ci=50, release=2_000, batch=25, controls={EARLY: 10})
+@campaign("kill-writer", ci=50, release=2_000, batch=50, side_by_side=8, controls={EARLY: 10})
 def kill_writer(case: int, folder: Path, off: str | None = None) -> dict[str, int]:
     """kill -9 of the writer at random moments, ten times a case on one log."""
     return killed_again_and_again(case, folder / "store", off)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.fault.__main__ import main
+from tests.fault._takeovers_manager import CONTEXT, Manager, Past
 from tests.fault.campaign import CAMPAIGNS, Campaign, Tally, campaign
 from tests.fault.results import Plan, Sum, add_up, beyond, read_lines, run_batch, run_plan
 
@@ -67,6 +69,32 @@ def test_runs_stop_and_go_on_and_add_up(sample: Campaign, tmp_path: Path, capsys
     capsys.readouterr()
     main(["sum", str(out), str(other)])
     assert "cases        10  failed      0" in capsys.readouterr().out
+
+
+def test_cases_that_wait_run_side_by_side(tmp_path: Path) -> None:
+    together = threading.Barrier(4)
+
+    @campaign("side by side", ci=8, release=8, batch=8, side_by_side=4)
+    def run(case: int, folder: Path) -> dict[str, int]:
+        together.wait(10)
+        assert case != 5, "seen"
+        return {"acknowledged": case}
+
+    made = CAMPAIGNS.pop("side by side")
+    line = run_batch(made, range(8), None, tmp_path / "side")
+    assert (line["passed"], line["failed"], line["counts"]) == (7, 1, {"acknowledged": 23})
+    assert [case for case, _ in line["failures"]] == [5]
+    assert [folder.name for folder in (tmp_path / "side").iterdir()] == ["5"], "only what failed is kept"
+
+
+def test_a_manager_that_was_killed_with_an_order_unread_is_taken_for_killed() -> None:
+    manager = Manager.__new__(Manager)
+    manager._pipe, theirs = CONTEXT.Pipe()
+    manager.past = Past(1, "reign", "notes", 0, 0, outcome="claimed")
+    theirs.send(("claimed", 3, ""))
+    manager._pipe.send("an order")
+    theirs.close()
+    assert (manager.look(), manager.past.epoch) == ("killed", 3)
 
 
 def test_what_is_not_as_it_has_to_be_is_said(sample: Campaign) -> None:

@@ -184,6 +184,42 @@ def test_repair_does_not_touch_damage(tmp_path: Path) -> None:
     assert segment.read_bytes() == data
 
 
+@pytest.mark.parametrize("damage", ["flipped", "cut"])
+def test_a_last_commit_that_a_clean_stop_counted_on_is_no_torn_tail(tmp_path: Path, damage: str) -> None:
+    """With a sector of zeros it looks like an interrupted write, as one that is cut does; store.json knows better."""
+    store, events = make(tmp_path / "store", stopped=False)
+    writer = open_writer(str(store))
+    writer.append([FULL._replace(payload=bytes(4096))])
+    writer.close()
+    segment = store / "log" / "seg-00000002-000001.wfl"
+    data = bytearray(segment.read_bytes())
+    at = data.rindex(b"\xf5WFE")
+    data[-3] ^= 1
+    segment.write_bytes(data if damage == "flipped" else data[: at + 2000])
+    for repair in (False, True):
+        found = [p for p in verify(str(store), repair=repair).problems if p.kind == "log"]
+        assert [(Path(p.path), p.offset, p.repairable, p.since_seq) for p in found] == [
+            (segment, at, False, len(events) + 1)
+        ]
+        assert f"counts on all before seq {len(events) + 2}" in found[0].message
+    assert [path.name for path in (store / "log").iterdir() if path.suffix == ".broken"] == []
+
+
+def test_a_torn_tail_that_cannot_be_cut_is_said_to_stay(tmp_path: Path) -> None:
+    store, _ = make(tmp_path / "store")
+    segment = store / "log" / NEWEST
+    with segment.open("ab") as file:
+        file.write(b"\xf5WFE torn")
+    torn = segment.read_bytes()
+    (store / "store.json").write_text("{")
+    report = verify(str(store), repair=True)
+    tail = next(problem for problem in report.problems if problem.kind == "torn-tail")
+    assert not tail.repairable and "store.json is mended" in tail.message
+    assert not report.repaired and segment.read_bytes() == torn
+    (store / "store.json").unlink()
+    assert [problem.kind for problem in verify(str(store), repair=True).repaired] == ["torn-tail"]
+
+
 def test_a_file_that_shrinks_behind_a_cursor_is_damage(tmp_path: Path) -> None:
     store, _ = make(tmp_path / "store")
     reader = LogReader(str(store))

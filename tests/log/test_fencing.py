@@ -16,6 +16,7 @@ from tests.log.events import plain, plains
 from wfstore.errors import FencedError, StorageError
 from wfstore.index.compaction import compact
 from wfstore.log import Cursor, LogReader, claim, failpoints, open_writer, verify
+from wfstore.log import reader as reader_module
 from wfstore.log.survey import CLAIM_GRACE_S
 
 
@@ -74,22 +75,26 @@ def test_a_frame_written_before_the_claim_is_read_counts_though_nobody_acknowled
     assert seqs(store) == [(1, 1, "t0"), (2, 2, "t9")]
 
 
-def test_readers_wait_while_a_claim_is_under_way(tmp_path: Path) -> None:
-    """Between the claim and its seal a zombie's frame may or may not come to count."""
+def test_readers_wait_while_a_claim_is_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the claim and its seal a zombie's frame may or may not come to count. Half of a log is no answer."""
+    monkeypatch.setattr(reader_module, "_CLAIM_PATIENCE_S", 0.2)
     store = tmp_path / "store"
     zombie = open_writer(str(store))
     zombie.append([plain(0)])
-    seen: dict[str, object] = {}
+    between_was_called = False
 
     def between() -> None:
+        nonlocal between_was_called
         failpoints.disarm()
         with pytest.raises(FencedError):
             zombie.append([plain(1)])
-        seen["during"] = seqs(store)
+        with pytest.raises(StorageError, match="has claimed the log and does not begin"):
+            seqs(store)
+        between_was_called = True
 
     failpoints.arm(failpoints.CLAIM_SCANNED, between)
     writer = open_writer(str(store))
-    assert seen["during"] == []
+    assert between_was_called
     writer.append([plain(2)])
     assert seqs(store) == [(1, 1, "t0"), (2, 2, "t2")]
 
@@ -115,10 +120,10 @@ def test_a_claim_whose_manager_died_does_not_hide_the_log(tmp_path: Path) -> Non
     open_writer(str(store)).append([plain(0)])
     claim = store / "log" / "seg-00000002-000001.wfl"
     claim.touch()
-    assert seqs(store) == []
-    past = time.time() - CLAIM_GRACE_S - 1
+    past = time.time() - CLAIM_GRACE_S + 0.2
     os.utime(claim, (past, past))
     assert seqs(store) == [(1, 1, "t0")]
+    assert time.time() - past > CLAIM_GRACE_S, "until then it may yet be finished, and is waited for"
     writer = open_writer(str(store))
     assert (writer.epoch, writer.append([plain(1)])) == (3, (2, 2))
     assert seqs(store) == [(1, 1, "t0"), (2, 3, "t1")]
@@ -160,6 +165,26 @@ def test_a_claim_that_always_stands_still_is_an_error(tmp_path: Path, monkeypatc
         open_writer(str(store))
     monkeypatch.undo()
     assert open_writer(str(store)).append([plain(1)]) == (2, 2)
+
+
+@pytest.mark.parametrize("ahead_s", [-3600.0, 3600.0])
+def test_a_claim_has_the_age_that_the_clock_of_its_disk_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead_s: float
+) -> None:
+    """That is a server's, and this machine's may be far from it."""
+    store, own = tmp_path / "store", time.time
+
+    def stand_still() -> None:
+        failpoints.disarm()
+        past = own() - CLAIM_GRACE_S - 1
+        os.utime(store / "log" / "seg-00000002-000001.wfl", (past, past))
+
+    monkeypatch.setattr(time, "time", lambda: own() + ahead_s)
+    open_writer(str(store)).append([plain(0)])
+    assert claim.newest_age_s(str(store)) < CLAIM_GRACE_S
+    failpoints.arm(failpoints.CLAIM_SCANNED, stand_still)
+    assert open_writer(str(store)).epoch == 3
+    assert [path.suffix for path in (store / "log").iterdir()] == [".wfl"] * 3
 
 
 @pytest.mark.parametrize("rotating", [False, True])

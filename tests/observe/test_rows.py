@@ -87,6 +87,21 @@ def test_progress_is_live_at_once_and_in_the_store_when_it_is_logged(
     assert live.workflow("w")["origin"] == "store"
 
 
+def test_a_task_that_runs_has_all_columns_and_says_what_the_log_says(
+    stage: Stage, live: WorkflowObservability, stored: WorkflowObservability
+) -> None:
+    options = {"max_retries": 1, "retry_exceptions": True, "timeout_s": 9.5}
+    stage.world.submit("w", dag(spec("a", **options), spec("b", 0)))
+    stage.world.fail("a", retryable=True)
+    stage.commit()
+    ours, theirs = live.tasks("w"), stored.tasks("w")
+    assert [task["origin"] for task in (*ours.values(), *theirs.values())] == ["live"] * 2 + ["store"] * 2
+    assert {column.name for column in VIEWS["live_tasks"]} | {"origin"} == set(ours["a"])
+    for name in ("options", "retries", "defined_seq"):
+        assert [task[name] for task in ours.values()] == [task[name] for task in theirs.values()]
+    assert (ours["a"]["options"], ours["a"]["retries"], ours["b"]["options"]) == (options, 1, {})
+
+
 def test_what_was_said_last_survives_a_cancel(stage: Stage, stored: WorkflowObservability) -> None:
     stage.world.submit("w", dag(spec("a")))
     key = stage.begin("a")

@@ -24,12 +24,14 @@ SEEDS = st.integers(0, 2**32)
 _ID = {name: "actor_id" if name in ("actor_calls", "virtual_actors") else "workflow_id" for name in COLUMNS}
 #: Of names of tasks, not of ids.
 _OVERALL = "task_stats"
+_HOUR_US = 3_600_000_000
 
 
 def prefix(events: list[Event], seq: int) -> Index:
     """A store that holds nothing but the events up to `seq`, and whose manager is alive."""
     log = MemoryLog()
-    log.set_lease(lease())
+    # a mark is worth a minute, and on a busy machine one look may take longer
+    log.set_lease(lease(age_us=-_HOUR_US))
     log.append(events[:seq])
     return Index(log)
 
@@ -107,6 +109,7 @@ def test_the_past_is_a_store_of_the_prefix_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(SEEDS)
 def test_the_past_is_a_store_of_the_prefix_alone_in_many_more_histories(seed: int) -> None:

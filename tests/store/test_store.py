@@ -11,6 +11,7 @@ import pytest
 import wfstore
 from tests.store.conftest import LARGE
 from wfstore import _store, errors
+from wfstore.index import ordering
 from wfstore.log import open_writer
 from wfstore.model.statuses import WorkflowStatus
 
@@ -25,6 +26,22 @@ def test_workflows_come_newest_first_and_all_of_them(store: wfstore.Store) -> No
     assert ids(store.workflows()) == IDS[::-1]
     assert ids(store.workflows(limit=2)) == ["open", "canceled"]
     assert ids(store.workflows(limit=0)) == []
+
+
+@pytest.mark.parametrize("events", [1, 5, 20, 60])
+def test_the_newest_are_the_same_however_few_events_they_are_looked_for_in(
+    store: wfstore.Store, monkeypatch: pytest.MonkeyPatch, events: int
+) -> None:
+    everything = {name: getattr(store, name)() for name in ("workflows", "attempts", "events")}
+    failed = store.workflows(status="FAILED")
+    monkeypatch.setattr(ordering, "_LEAST_EVENTS", events)
+    monkeypatch.setattr(ordering, "_EVENTS_EACH", 1)
+    for name, rows in everything.items():
+        for limit in (1, 3, 8, 1000):
+            assert getattr(store, name)(limit=limit).equals(rows.head(limit))
+    assert store.workflows(limit=2, offset=3).equals(everything["workflows"].slice(3, 2))
+    assert store.workflows(limit=1, status="FAILED").equals(failed)
+    assert ids(store.workflows(limit=2, order_by="submitted_seq")) == IDS[:2]
 
 
 def test_filters_of_status_name_and_metadata(store: wfstore.Store) -> None:

@@ -6,7 +6,6 @@ expected ends the model, and whoever asks goes to the store.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -27,6 +26,7 @@ from wfstore.model.events import Event
 from wfstore.model.rows import task_row, workflow_row
 from wfstore.model.state import State, WorkflowState
 from wfstore.model.statuses import RESUMABLE, WORKFLOW_ACTIVE
+from wfstore.model.wire import options_to_json
 from wfstore.schema.codec import to_events
 
 #: Of those asked for last, together: a task takes about 2 kB.
@@ -52,13 +52,11 @@ class Folded(NamedTuple):
 
 
 class Fold:
-    """One workflow. Beside the model's state there is what only the views of the store show of a task."""
+    """One workflow: the model's state of it, and the rows made of that since they changed last."""
 
     def __init__(self, workflow_id: str) -> None:
         self._id = workflow_id
         self._state = State()
-        self._defined: dict[str, tuple[int, str]] = {}
-        self._retries: dict[str, int] = {}
         self._rows: dict[str, Row] = {}
 
     @property
@@ -68,7 +66,7 @@ class Fold:
     @property
     def size(self) -> int:
         """How many tasks."""
-        return len(self._defined)
+        return len(self.workflow.tasks) if self.workflow else 0
 
     def feed(self, events: Iterable[Event]) -> None:
         """Take in its next events; those it has already do nothing."""
@@ -82,14 +80,6 @@ class Fold:
                 self._rows.pop(task_id, None)
             else:
                 self._rows.clear()
-            if event.type == ev.TASK_DEFINED:
-                options = json.loads(event.attributes or "{}").get("options", {})
-                self._defined[task_id] = event.seq, json.dumps(options)
-            elif event.type == ev.ATTEMPT_SUBMITTED and (event.attempt or 0) > 1:
-                self._retries[task_id] = self._retries.get(task_id, 0) + 1
-            elif event.type in (ev.WORKFLOW_SUBMITTED, ev.WORKFLOW_DELETED):
-                self._defined.clear()
-                self._retries.clear()
 
     def rows(self, alive: bool, wanted: Collection[str] | None, seq: int) -> Folded | None:
         """None: there is no such workflow (any more). wanted: ids of tasks, None for all; in the order of definition.
@@ -100,13 +90,13 @@ class Fold:
         row = unfolded(workflow_row(workflow))
         if row["status"] in WORKFLOW_ACTIVE and not alive:
             row["status"] = RESUMABLE
-        chosen = self._defined if wanted is None else [task_id for task_id in self._defined if task_id in wanted]
+        tasks = workflow.tasks
+        chosen = tasks if wanted is None else [task_id for task_id in tasks if task_id in wanted]
         return Folded(row, [self._rows.get(task_id) or self._task(workflow, task_id) for task_id in chosen], seq)
 
     def _task(self, workflow: WorkflowState, task_id: str) -> Row:
-        defined_seq, options = self._defined[task_id]
-        more = {"retries": self._retries.get(task_id, 0), "options": options, "defined_seq": defined_seq}
-        row = self._rows[task_id] = unfolded({**task_row(workflow, workflow.tasks[task_id]), **more})
+        task = workflow.tasks[task_id]
+        row = self._rows[task_id] = {**unfolded(task_row(workflow, task)), "options": options_to_json(task.options)}
         return row
 
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 import polars as pl
 
 from wfstore.answers.diff_sides import COLUMNS, Side, side
-from wfstore.answers.diff_value import Diff
+from wfstore.answers.diff_value import HEADERS, Diff
 
-__all__ = ["Diff", "Side", "diff", "side"]
+__all__ = ["HEADERS", "Diff", "Side", "diff", "side"]
 
 #: What counts as another time or size: so many times as much, and at least so many seconds.
 TIMES, SECONDS = 1.2, 0.01

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -21,8 +20,9 @@ if TYPE_CHECKING:
 #: `print(diff)` stays a page; the frames have every row.
 SHOWN = 40
 _VERSIONS = ("python", "ray", "wfstore")
+#: Over what `Diff.cells` gives.
+HEADERS = ("task", "changes", "adds", "time", "ratio", "wait", "size", "ratio", "attempts", "status")
 _SUMMARY = {"what": pl.String, "a": pl.String, "b": pl.String, "ratio": pl.Float64, "same": pl.Boolean}
-_HEADERS = ("task", "changes", "adds", "time", "ratio", "wait", "size", "ratio", "attempts", "status")
 
 
 @dataclass(frozen=True)
@@ -109,15 +109,9 @@ class Diff:
         return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{title}</th>" for title in _HEADERS)
-        rows = "".join(
-            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in self.cells(SHOWN)
-        )
-        hidden = self.differing.height - SHOWN
-        more = f"<p>and {hidden:,} more in .tasks</p>" if hidden > 0 else ""
-        title = escape(text.safe(f"{self.a.name} -> {self.b.name}"))
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
-        return f'<div class="wf-diff"><h3>{title}</h3><p>{escape(text.safe(self.headline))}</p>{table}{more}</div>'
+        from wfstore.answers.diff_html import html
+
+        return html(self, SHOWN)
 
     def _table(self) -> Table:
         from rich.table import Table
@@ -125,7 +119,7 @@ class Diff:
 
         hidden = self.differing.height - SHOWN
         table = Table(box=None, pad_edge=False, caption=f"and {hidden} more in .tasks" if hidden > 0 else None)
-        for title in _HEADERS:
+        for title in HEADERS:
             table.add_column(title, justify="left" if title in ("task", "changes", "status") else "right")
         for cells in self.cells(SHOWN):
             table.add_row(*(Text(cell) for cell in cells))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeAlias
 
 import polars as pl
@@ -40,6 +40,8 @@ def parameters(since: Moment, baseline: Side, until: Side) -> dict[str, Any]:
         return {"code": since, "baseline_code": baseline, "until": end}
     begin = utc(since)
     assert begin is not None
+    if begin > datetime.now(UTC).replace(tzinfo=None):
+        raise ValueError(f"since ({text.clock(begin)} UTC) is in the future")
     if end is not None and end <= begin:
         raise ValueError(f"until ({end}) is not after since ({begin})")
     return {"since": begin, "baseline": _length(begin, baseline), "until": end}
@@ -117,8 +119,34 @@ def cause(row: Mapping[str, Any]) -> str:
     return ", ".join([*parts, *([row["versions_changed"]] if row["versions_changed"] else [])])
 
 
+#: Over what `cells` gives.
+HEADERS = (
+    "workflow", "task", "measure", "before", "after", "ratio (95 %)", "q", "n", "changed (UTC)", "first workflow",
+    "with it",
+)  # fmt: skip
+
+
+def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """A row that became worse as people read it."""
+    return (
+        row["workflow_name"],
+        row["task_key"],
+        row["measure"],
+        said(row["measure"], row["value_before"]),
+        said(row["measure"], row["value_after"]),
+        ratio(row),
+        f"{row['q']:.2g}",
+        f"{text.number(row['n_before'])}, {text.number(row['n_after'])}",
+        text.clock(row["changed_at"]),
+        row["first_workflow_id"],
+        cause(row),
+    )
+
+
 def counted(found: pl.DataFrame, least: int) -> str:
     """One line under an answer with every verdict: how many task keys were compared, and how many not."""
+    if found.is_empty():
+        return "nothing to compare: no workflow that was asked for was submitted in that time, or has that code"
     n = counts(found)
     left = f", {text.number(n['left_out'])} left out: fewer than {least} workflows on a side" if n["left_out"] else ""
     return f"{text.number(n['compared'])} task key{'s' * (n['compared'] != 1)} compared{left}"

@@ -13,6 +13,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     A refusal is one line on stderr. What is left uncaught is a bug, and shows its traceback.
     """
-    from wfstore.cli.app import run
-
+    try:
+        from wfstore.cli.app import run
+    except KeyboardInterrupt:  # importing takes a moment, too
+        sys.stderr.write("wfstore: interrupted\n")
+        sys.exit(130)
     sys.exit(run(sys.argv[1:] if argv is None else list(argv)))

@@ -32,7 +32,7 @@ from wfstore.cli import (
 )
 from wfstore.cli.demo import command as demo_command
 from wfstore.cli.errors import StoppedError
-from wfstore.errors import WfstoreError
+from wfstore.errors import WfstoreError, WorkflowNotFoundError
 
 REFUSED, INTERRUPTED = 1, 130
 HELP_OPTIONS = ["-h", "--help"]
@@ -133,7 +133,8 @@ def complain(message: str) -> None:
 def _line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+    said = " ".join(str(error).split()) or type(error).__name__
+    return f"{said} `wfstore ls` lists those there are." if isinstance(error, WorkflowNotFoundError) else said
 
 
 def _flushed(code: int) -> int:

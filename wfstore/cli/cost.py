@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 import wfstore
 from wfstore import _text as text
-from wfstore.answers.cost import Prices, parsed, price_list
+from wfstore.answers.cost import PriceList, Prices, parsed, price_list
 from wfstore.cli import formats
 from wfstore.cli.formats import FormatOption, OutputOption
 from wfstore.cli.options import AsJson, Storage
@@ -27,7 +28,8 @@ def cost(
     price: Annotated[
         str | None,
         typer.Option(
-            metavar="R=P,...", help="Prices per hour: cpu=0.04,gpu=2.5, memory (per GiB), custom resources by name."
+            metavar="R=P,...",
+            help="Prices per hour: cpu=0.04,gpu=2.5, memory (per GiB), custom resources by name; or a file of them.",
         ),
     ] = None,
     prices: Annotated[
@@ -52,15 +54,33 @@ def cost(
     """
     if price is not None and prices is not None:
         raise typer.BadParameter("give --price or --prices, not both", param_hint="--price")
-    listed: Prices = parsed(price) if price is not None else prices
+    listed = _listed(price) if price is not None else prices
     chosen = formats.chosen(how, as_json, target)
     known = price_list(listed, currency)
     frame = wfstore.open(storage).cost(by, listed, currency=currency, since=since, until=until, name=name, limit=limit)
+    _unused(frame, known)
     if chosen is not formats.Format.table or target is not None:
         formats.write(frame, chosen, target, json_columns=("other_hours",))
         return
     formats.write(_shown(frame, by), chosen, human=True)
     _said(frame, "CPU hours" if known is None else (known.currency or "the currency of the prices"), limit)
+
+
+def _listed(price: str) -> Prices:
+    """What stands behind --price: prices, or where they are."""
+    is_file = "=" not in price and ("/" in price or Path(price).suffix or Path(price).exists())
+    return Path(price) if is_file else parsed(price)
+
+
+def _unused(frame: pl.DataFrame, known: PriceList | None) -> None:
+    """A custom resource that nothing asked for is likely a misspelt name, and the cost does not have it."""
+    if known is None or frame.is_empty():
+        return
+    used = {name for row in frame["other_hours"].drop_nulls() for name in json.loads(row)}
+    if unused := sorted(set(known.per_hour) - used - {"cpu", "gpu", "memory"}):
+        names = text.safe(", ".join(unused))
+        note = "the names are cpu, gpu, memory (a GiB of it) and those of custom resources, all per hour"
+        typer.echo(f"Nothing asked for {names}: {note}.", err=True)
 
 
 def _shown(frame: pl.DataFrame, by: str) -> pl.DataFrame:

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 import wfstore
-from wfstore import _text as text
 from wfstore.cli import output
 from wfstore.cli.fitting import Column
 from wfstore.cli.options import AsJson, Storage
@@ -78,23 +77,7 @@ def regressions(
         output.document({"compared": counts["compared"], "left_out": counts["left_out"], "worse": worse})
         return
     if worse:
-        rows = [
-            (
-                row["workflow_name"],
-                row["task_key"],
-                row["measure"],
-                answer.said(row["measure"], row["value_before"]),
-                answer.said(row["measure"], row["value_after"]),
-                answer.ratio(row),
-                f"{row['q']:.2g}",
-                f"{text.number(row['n_before'])}, {text.number(row['n_after'])}",
-                text.clock(row["changed_at"]),
-                row["first_workflow_id"],
-                answer.cause(row),
-            )
-            for row in worse
-        ]
-        output.table(_COLUMNS, rows)
-    else:
+        output.table(_COLUMNS, [answer.cells(row) for row in worse])
+    elif answer.counts(found)["compared"]:
         print("nothing became worse")
     print(answer.counted(found, least))

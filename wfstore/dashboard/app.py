@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -108,6 +108,9 @@ class Faults:
 
         try:
             await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            # Nothing is wrong here, and nobody is there to be answered.
+            _log.info("%s %s: the client left in the middle of its request", scope["method"], scope["path"])
         except Exception as error:
             if begun or scope["type"] != "http":
                 raise

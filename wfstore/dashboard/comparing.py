@@ -7,28 +7,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from wfstore import draw
+from wfstore._comparing import before
 from wfstore.answers import regressions as answer
+from wfstore.answers.diff_html import dags
 from wfstore.dashboard.shapes import Query
 from wfstore.dashboard.templating import task_path
-from wfstore.errors import WfstoreError
-from wfstore.index import catalog
+from wfstore.errors import WfstoreError, WorkflowNotFoundError
 
 if TYPE_CHECKING:
     from wfstore._store import Store
-    from wfstore.answers.diff import Diff, Side
+    from wfstore.answers.diff import Diff
 
 #: Rows of the table of a diff; the command gives all.
 ROWS = 500
-#: From so many tasks on, a DAG beside another one is drawn in groups.
-MOST_NODES = 300
-#: What makes a task heavy in the drawings: sizes and waits differ nearly always.
-_MARKED = ("added", "gone", "code", "options", "status", "error", "attempts", "time")
 _TEXTS = ("since", "baseline", "until", "workflow", "task", "measure")
 
 
@@ -73,25 +68,19 @@ def diff(request: Request) -> Response:
     status = 200
     try:
         if b is not None and a is None:
-            a = context["a"] = _previous(store, b)
+            a = context["a"] = before(store, b)
+            if a is None:
+                raise ValueError(f"there is no workflow of the name of {b!r} before it")
         if a is not None and b is not None:
             found = store.diff(a, b)
-            context |= {"found": found, "rows": _rows(found), "dags": _dags(found)}
+            context |= {"found": found, "rows": _rows(found), "dags": dags(found, link=task_path)}
+    except WorkflowNotFoundError as error:
+        context["problem"], status = str(error), 404
     except ValueError as error:
         if isinstance(error, WfstoreError):
             raise
         context["problem"], status = str(error), 400
     return _render(request, "diff.html.j2", context, status)
-
-
-def _previous(store: Store, workflow_id: str) -> str:
-    """The workflow of the same name before this one. Raises WorkflowNotFoundError, ValueError where there is none."""
-    row = store.history(workflow_id).workflow
-    asked = {"name": row["name"], "seq": row["submitted_seq"]}
-    (found,) = store.sql(catalog.folder("dashboard")["previous"].sql, asked).fetchall()[0]
-    if found is None:
-        raise ValueError(f"there is no workflow of the name {row['name']!r} before {workflow_id!r}")
-    return str(found)
 
 
 def _rows(found: Diff) -> list[tuple[list[str], str]]:
@@ -101,22 +90,6 @@ def _rows(found: Diff) -> list[tuple[list[str], str]]:
     named = zip(shown["task_id_a"], shown["task_id_b"], strict=True)
     paths = [task_path(ids[0], a) if b is None else task_path(ids[1], b) for a, b in named]
     return list(zip(found.cells(ROWS), paths, strict=True))
-
-
-def _dags(found: Diff) -> list[draw.Dag]:
-    """Both, what is not alike drawn heavier."""
-    unlike = found.differing.filter(pl.col("changes").list.set_intersection(list(_MARKED)).list.len() > 0)
-    return [_dag(one, unlike[f"task_id_{which}"], f"{which}-") for which, one in (("a", found.a), ("b", found.b))]
-
-
-def _dag(side: Side, marked: pl.Series, prefix: str) -> draw.Dag:
-    workflow_id = str(side.workflow["workflow_id"])
-
-    def link(task_id: str) -> str:
-        return task_path(workflow_id, task_id)
-
-    heavy = frozenset(marked.drop_nulls())
-    return draw.dag(side.rows.to_dicts(), critical=heavy, link=link, most=MOST_NODES, prefix=prefix)
 
 
 def _number(name: str, said: str) -> float:

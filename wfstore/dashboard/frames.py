@@ -63,10 +63,14 @@ class Frame:
         }
         if not any(found.values()):
             return None
+        most = _MOST_JOINED_BYTES if self.joined else _MOST_BYTES
         text = event_text(CHANGES, {"as_of_seq": self.as_of_seq, **found}, self.cursor)
-        if len(text) <= (_MOST_JOINED_BYTES if self.joined else _MOST_BYTES):
+        if len(text) <= most:
             return text
-        return event_text(SNAPSHOT, {"as_of_seq": self.as_of_seq}, self.cursor)
+        # How far the workflows are is small, and shown at once; all else is to be asked for.
+        some = event_text(CHANGES, {"as_of_seq": self.as_of_seq, **found, "tasks": []})
+        anew = event_text(SNAPSHOT, {"as_of_seq": self.as_of_seq}, self.cursor)
+        return some + anew if len(some) <= most else anew
 
 
 def event_text(event: str, data: Any, cursor: str | None = None) -> bytes:

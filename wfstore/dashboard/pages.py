@@ -27,6 +27,7 @@ from wfstore.dashboard import (
     views,
 )
 from wfstore.dashboard.shapes import Query
+from wfstore.dashboard.unusual import NOTHING, Answer
 from wfstore.errors import WorkflowNotFoundError
 
 #: Parts of pages that can be had alone: the names of their templates.
@@ -42,9 +43,14 @@ def overview(request: Request) -> Response:
     if part is not None and part not in OVERVIEW_PARTS:
         return _no_part(request, part, OVERVIEW_PARTS)
     observability = past.asked(request)
+    view = views.Overview(observability, Query(request.query_params))
     now = observability is request.app.state.observability  # what was unusual in the past, reports say
-    unusual = request.app.state.unusual.lines() if now and part in (None, "summary") else ()
-    context = {"view": views.Overview(observability, Query(request.query_params)), "unusual": unusual}
+    unusual: Answer = NOTHING
+    if now and part in (None, "summary"):
+        # First what the page cannot do without: the other takes long, and both processors.
+        view.prepare(part is None)
+        unusual = request.app.state.unusual.lines()
+    context = {"view": view, "unusual": unusual}
     return _render(request, f"parts/{part}.html.j2" if part else "overview.html.j2", observability, context)
 
 

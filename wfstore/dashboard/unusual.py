@@ -18,7 +18,7 @@ from wfstore.dashboard.templating import task_path, workflow_path
 from wfstore.errors import WfstoreError
 
 #: So long an answer is shown; so long a page waits for one that is not ready; so many lines of each kind.
-KEPT_S, WAIT_S, LINES = 60.0, 0.5, 3
+KEPT_S, WAIT_S, LINES = 60.0, 0.1, 3
 _log = logging.getLogger("wfstore.dashboard")
 
 Row = dict[str, Any]
@@ -33,6 +33,16 @@ class Line(NamedTuple):
     report: str
 
 
+class Answer(NamedTuple):
+    """pending: these are those of before, and new ones are being made."""
+
+    lines: tuple[Line, ...]
+    pending: bool
+
+
+NOTHING = Answer((), False)
+
+
 class Unusual:
     """The lines of one store. Used from any thread."""
 
@@ -43,17 +53,17 @@ class Unusual:
         self._made_at: float | None = None
         self._making: threading.Thread | None = None
 
-    def lines(self) -> tuple[Line, ...]:
+    def lines(self) -> Answer:
         """Those of the last minute; where there are none yet, what was known before."""
         with self._lock:
             if self._made_at is not None and time.monotonic() - self._made_at < KEPT_S:
-                return self._lines
+                return Answer(self._lines, False)
             if self._making is None or not self._making.is_alive():
                 self._making = threading.Thread(target=self._make, name="wfstore-unusual", daemon=True)
                 self._making.start()
             making = self._making
         making.join(WAIT_S)
-        return self._lines
+        return Answer(self._lines, making.is_alive())
 
     def _make(self) -> None:
         try:

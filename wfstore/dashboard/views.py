@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from wfstore import draw
 from wfstore._estimates import Expected
 from wfstore._observe import Page, WorkflowObservability
+from wfstore._observe.past import PastObservability
 from wfstore.answers.paths_frames import Critical
 from wfstore.dashboard import shapes
 from wfstore.dashboard.past import AS_OF, moment
@@ -23,14 +24,13 @@ from wfstore.dashboard.templating import task_path
 from wfstore.errors import TaskNotFoundError
 from wfstore.index import catalog
 from wfstore.model.statuses import FAILED, RUNNING, TASK_STATUSES, WORKFLOW_STATUSES
-from wfstore.schema.views import VIEWS
 
 WORKFLOWS_A_PAGE, TASKS_A_PAGE, EVENTS_A_PAGE, ERRORS_A_PAGE, ATTEMPTS_A_PAGE = 50, 200, 100, 20, 100
 #: Rows of one window of the timeline, and its width in pixels.
 TIMELINE_ROWS, TIMELINE_WIDTH = 200, 1380
 #: From so many tasks on, a DAG is drawn in groups.
 MOST_NODES = 1000
-_COLUMNS = tuple(column.name for column in VIEWS["tasks"])
+_PATIENCE_S = 1.0
 
 
 class Rows(NamedTuple):
@@ -102,6 +102,12 @@ class Overview:
             limit=WORKFLOWS_A_PAGE,
             offset=(number - 1) * WORKFLOWS_A_PAGE,
         )
+
+    def prepare(self, table: bool) -> None:
+        """Ask now for what a template asks for, the table as well or not. Raises as that does."""
+        self.counts, self.activity  # noqa: B018 - kept
+        if table:
+            self.table  # noqa: B018 - kept
 
     @cached_property
     def expected(self) -> dict[str, Expected]:
@@ -177,7 +183,9 @@ class Workflow:
         """When it will end; None where it does not run, or that is being worked out."""
         if not self.active:
             return None
-        return self._observability.expected([self.workflow_id]).get(self.workflow_id)
+        # A page about the past has no script that would ask again.
+        patience_s = _PATIENCE_S if isinstance(self._observability, PastObservability) else 0.05
+        return self._observability.expected([self.workflow_id], patience_s=patience_s).get(self.workflow_id)
 
     @cached_property
     def tally(self) -> list[tuple[str, int]]:
@@ -271,7 +279,7 @@ class Workflow:
 
     @property
     def timeline_legend(self) -> str:
-        return draw.legend({}, spent=True, prefix="t-legend-")
+        return draw.legend({}, spent=True, critical=bool(self.critical), prefix="t-legend-")
 
     def link(self, task_id: str) -> str:
         return task_path(self.workflow_id, task_id, **{AS_OF: self.query.one(AS_OF)})
@@ -290,9 +298,7 @@ class Task:
     def __init__(self, workflow: Workflow, task_id: str) -> None:
         self.workflow = workflow
         self.task_id = task_id
-        # the manager's memory leaves out what it does not need
-        retries = sum(one["attempt"] > 1 for one in self.attempts)
-        self.row = {**dict.fromkeys(_COLUMNS), "retries": retries, **workflow.task(task_id)}
+        self.row = workflow.task(task_id)
         self.options = shapes.readable(self.row["options"])
         self.now = workflow.now
 

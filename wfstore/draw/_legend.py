@@ -17,7 +17,10 @@ _SPENT = (
     ("run", "user code", 14),
     ("run", "waiting", 14),
     ("store", "storing the output", 9),
+    ("run", "failed attempt", 14),
 )
+#: Groups that parts stand in where they look otherwise.
+_GROUPS = {"waiting": "waits st-SUCCESSFUL", "failed attempt": "st-FAILED", "critical path": "critical st-SUCCESSFUL"}
 
 
 def legend(
@@ -30,7 +33,7 @@ def legend(
     prefix: str = "",
 ) -> str:
     """One <svg>: each status with how many there are; with `critical` and `created` the lines of those edges too; with
-    `spent` what the parts of a timeline's bars are."""
+    `spent` what the parts of a timeline's bars are, and with `critical` which of them are on that path."""
     parts, x = [], 4.0
     for status, count in statuses.items():
         words = f"{number(count)} {status}"
@@ -39,15 +42,16 @@ def legend(
             f'<text x="{x + 22:g}" y="17.5">{shown(words)}</text></g>'
         )
         x += 22 + _LETTER * len(words) + _GAP
-    lines = (("critical", "critical path", critical), ("created", "continuation", created))
+    lines = (("critical", "critical path", critical and not spent), ("created", "continuation", created))
     for name, words, wanted in lines:
         if wanted:
             parts.append(f'<path class="edge {name}" d="M{x:g} 13h30"/><text x="{x + 37:g}" y="17.5">{words}</text>')
             x += 37 + _LETTER * len(words) + _GAP
-    for name, words, height in _SPENT if spent else ():
+    bars = (*_SPENT, *([("run", "critical path", 14)] if critical else ()))
+    for name, words, height in bars if spent else ():
         line = f'<path class="{name}" d="M{x:g} 13h24"/>'
         box = f'<rect class="{name}" x="{x:g}" y="{13 - height / 2:g}" width="24" height="{height}" rx="2"/>'
-        group = "waits st-SUCCESSFUL" if words == "waiting" else "st-SUCCESSFUL"
+        group = _GROUPS.get(words, "st-SUCCESSFUL")
         parts.append(f'<g class="{group}">{box if height else line}<text x="{x + 31:g}" y="17.5">{words}</text></g>')
         x += 31 + _LETTER * len(words) + _GAP
     style = f"<style>{STYLE}</style>" if standalone else ""

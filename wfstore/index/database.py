@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import duckdb
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from wfstore.errors import QueryError
 from wfstore.index import catalog
-from wfstore.schema.history import EVENTS, VIEW_KINDS
+from wfstore.schema.history import ACTOR_CALLS, EVENTS, VIEW_KINDS, VIRTUAL_ACTORS
 from wfstore.schema.views import VIEWS, Column
 
 Connection = duckdb.DuckDBPyConnection
@@ -32,10 +32,11 @@ _MACROS = {
     "spent_on": "attempt_status, flow_canceled, succeeded_again, attempt",
 }
 _LIVE = ("live_workflows", "live_tasks")
-#: Views that no other is made of, and the comments: what most statements do without, and a third of the time that it
-#: takes to make a database.
-COMMENTS = "comments"
-LATE = frozenset({"task_stats", "time_spent", COMMENTS})
+#: What most statements do without, and more than half of the time that it takes to make a database: views that no other
+#: is made of, those of virtual actors, which only time_spent is made of, and the comments.
+COMMENTS, TIME_SPENT = "comments", "time_spent"
+ACTORS = frozenset({ACTOR_CALLS, VIRTUAL_ACTORS})
+LATE = ACTORS | {"task_stats", TIME_SPENT, COMMENTS}
 #: Words with which a statement may ask for what it does not name.
 _INDIRECT = re.compile(r"\bquery(_table)?\b|\bexecute\b")
 _CATALOG = re.compile(r"\b(duckdb_|pragma_|pg_|sqlite_|information_schema\b|show\b|pragma\b|describe\b|summarize\b)")
@@ -47,11 +48,15 @@ Paths = Mapping[str, Sequence[str]]
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turns what DuckDB raises into QueryError, its words kept."""
+    """Turns what DuckDB raises into QueryError, its words kept; and what it makes of Ctrl-C into that again."""
     try:
         yield
     except duckdb.Error as error:
         raise QueryError(str(error)) from error
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":
+            raise KeyboardInterrupt from error
+        raise
 
 
 def run(connection: Connection, sql: str, params: Mapping[str, Any] | None = None) -> None:
@@ -99,6 +104,14 @@ def cursor(connection: Connection) -> Connection:
     return found
 
 
+def filler(connection: Connection) -> Connection:
+    """Another way into the same database, for rows that arrive. How to insert them needs no optimiser, which takes
+    longer than the insertion of a few."""
+    found = cursor(connection)
+    run(found, "PRAGMA disable_optimizer")
+    return found
+
+
 def reads_indirectly(query: str) -> bool:
     """It may read views that it does not name. query: in lower case."""
     return _INDIRECT.search(query) is not None
@@ -109,15 +122,21 @@ def late_parts(query: str) -> frozenset[str]:
     text = query.lower()
     if reads_indirectly(text) or _CATALOG.search(text):
         return LATE
-    return frozenset(name for name in LATE - {COMMENTS} if name in text)
+    named = frozenset(name for name in LATE - {COMMENTS} if name in text)
+    return named | ACTORS if named & {*ACTORS, TIME_SPENT} else named
 
 
 def add(connection: Connection, parts: Collection[str]) -> None:
-    """Make some of `LATE`. What the views among them read must be there, files too. Whenever `attach` makes views anew,
-    their comments are gone."""
+    """Make some of `LATE`. What the views among them read must be there, files too; those of `ACTORS`, which are made
+    together, cover the tail until `attach` is told of files. Whenever it makes views anew, their comments are gone."""
+    views = catalog.folder("views")
+    for name in VIEW_KINDS:
+        if name in ACTORS and name in parts:
+            run(connection, f"CREATE VIEW hot.{name} AS {views[name].sql}")
+            run(connection, f"CREATE VIEW main.{name} AS SELECT {_columns(VIEWS[name])} FROM hot.{name}")
     for name in VIEWS:
-        if name in parts:
-            run(connection, f"CREATE OR REPLACE VIEW main.{name} AS {catalog.folder('views')[name].sql}")
+        if name in parts and name not in ACTORS:
+            run(connection, f"CREATE OR REPLACE VIEW main.{name} AS {views[name].sql}")
     if COMMENTS in parts:
         _comment(connection)
 
@@ -133,7 +152,8 @@ def create(*, replacements: bool, threads: int | None = None) -> Connection:
     for name in _FOLDS:
         run(connection, f"CREATE VIEW wfstore.{name} AS {folds[name].sql}")
     for name in VIEW_KINDS:
-        run(connection, f"CREATE VIEW hot.{name} AS {views[name].sql}")
+        if name not in LATE:
+            run(connection, f"CREATE VIEW hot.{name} AS {views[name].sql}")
     attach(connection, {}, hot=True, hidden=False)
     for name in VIEWS:
         if name in _LIVE:
@@ -144,7 +164,8 @@ def create(*, replacements: bool, threads: int | None = None) -> Connection:
 
 
 def attach(connection: Connection, paths: Paths, *, hot: bool, hidden: bool, older: bool = False) -> None:
-    """Let the views cover the history files at `paths`, and no others.
+    """Let the views cover the history files at `paths`, and no others. Those of `ACTORS` stay as they are, or are not
+    there, where `paths` does not name them.
 
     hot: whether some workflows have rows in the tail; hidden: whether some facts do not count any more. Without either
     a statement over the views is planned and runs several times as fast. older: whether files of another version may
@@ -152,6 +173,8 @@ def attach(connection: Connection, paths: Paths, *, hot: bool, hidden: bool, old
     """
     tables = catalog.folder("tables")
     for name in VIEW_KINDS:
+        if name in ACTORS and name not in paths:
+            continue
         columns = VIEWS[name]
         parts = []
         if hot or not paths.get(name):
@@ -211,4 +234,5 @@ def fill(connection: Connection, name: str, rows: pa.Table) -> list[tuple[Any, .
     try:
         return connection.execute(catalog.folder("fill")[name].sql).fetchall()
     finally:
-        connection.unregister("arrived")
+        with suppress(duckdb.TransactionException):  # it was aborted: why is what the caller hears
+            connection.unregister("arrived")

@@ -1,7 +1,9 @@
 """One workflow's frames, all of them by one statement over its own rows; a virtual actor's row by another.
 
 The statement is the folds and views of `queries/` as CTEs, so that a frame is what SQL would say. Planning costs more
-than running it on a few rows; so it is planned once, in a small database that holds one workflow at a time.
+than running it on a few rows; so it is planned once, in a small database that holds one workflow at a time. The folds
+say CASE within an aggregate: DuckDB gives every FILTER room for the arguments of all aggregates beside it, which takes
+longer than a few rows do.
 """
 
 from __future__ import annotations

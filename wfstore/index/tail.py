@@ -7,7 +7,7 @@ One `Index` serves any number of threads. It writes nothing to the store and kee
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wfstore.errors import StorageError, WfstoreError
-from wfstore.index import database, live
+from wfstore.index import database, live, ordering
 from wfstore.index.catalog import Query, folder
 from wfstore.index.cold import ColdViews, kinds_read
 from wfstore.index.database import Connection, Relation, translated
@@ -97,14 +97,23 @@ class Index:
         offset: int = 0,
     ) -> Relation:
         """One of our own queries. `order`: column names, a leading minus means descending; NULLs come last. `key`: a
-        column that tells rows apart and is never NULL; with it, a limit reads whole rows only of those it leaves.
-        offset: so many of the first rows are left out."""
-        statement = _ordered(query.sql, ", ".join(map(_order_term, order)), limit, key, offset)
+        column that tells rows apart and is never NULL, the seq of an event; with it, a limit reads whole rows only of
+        those it leaves. offset: so many of the first rows are left out."""
 
-        def answer(cursor: Connection, _: None) -> Relation:
+        def prepare() -> int:
+            self._checked(query.sql)
+            return self.as_of_seq
+
+        def answer(cursor: Connection, last_seq: int) -> Relation:
+            recent = ordering.newest(query.sql, order, limit, key, offset, last_seq)
+            if recent is not None:
+                found = cursor.sql(recent, params=dict(params)).materialize()
+                if len(found) == limit:
+                    return found
+            statement = ordering.ordered(query.sql, order, limit, key, offset)
             return cursor.sql(statement, params=dict(params)).materialize()
 
-        return self._reading(answer, lambda: self._checked(query.sql))
+        return self._reading(answer, prepare)
 
     def total(self, query: Query, params: Mapping[str, Any]) -> int:
         """How many rows one of our own queries has."""
@@ -130,24 +139,26 @@ class Index:
     def scan(self, workflow_id: str) -> Scan:
         """What there is about one id, in one pass."""
 
-        def paths() -> list[str]:
-            return [] if self._cold is None else self._cold.paths_of(EVENTS, workflow_id)
+        def places() -> dict[str, list[str]]:
+            paths = [] if self._cold is None else self._cold.paths_of(EVENTS, workflow_id)
+            found = {"scan_files": paths} if paths else {}
+            # Rows that were read of the log may lie in history files by now; where none were read there is no tail.
+            return found | {"scan_tail": []} if self._tail_rows or not paths else found
 
-        def answer(cursor: Connection, paths: list[str]) -> Scan:
-            rows = _rows_of(cursor, "scan", workflow_id, paths)
+        def answer(cursor: Connection, places: dict[str, list[str]]) -> Scan:
+            # The tail comes after all files. One statement over both takes longer to plan than these two.
+            rows = pa.concat_tables([_rows_of(cursor, query, workflow_id, places[query]) for query in places])
             return Scan(rows, visible(rows), self._alive)
 
-        return self._reading(answer, paths)
+        return self._reading(answer, places)
 
     def between(self, low: str, high: str, views: Sequence[str]) -> Between:
         """Events and rows of `views` about the ids from `low` to below `high`."""
         queries = folder("verify")
 
         def paths() -> list[str]:
-            if self._cold is None:
-                return []
-            self._cold.check(views)
-            return self._cold.paths_between(EVENTS, low, high)
+            self._complete(views, database.late_parts(" ".join(views)))
+            return [] if self._cold is None else self._cold.paths_between(EVENTS, low, high)
 
         def answer(cursor: Connection, paths: list[str]) -> Between:
             about = {"low": low, "high": high}
@@ -185,6 +196,7 @@ class Index:
         It reads history files as they are; compaction removes replaced ones after its time of grace.
         """
         own = database.create(replacements=True)
+        database.add(own, database.ACTORS)
         with self._lock:
             self._refresh()
             self._refresh_live()
@@ -197,7 +209,7 @@ class Index:
                 self._cold.check(kinds_read("query"))
                 with translated():
                     self._cold.again().attach(own)
-            database.add(own, database.LATE)
+            database.add(own, database.LATE - database.ACTORS)
         _set_lease(own, alive)
         return own
 
@@ -238,16 +250,25 @@ class Index:
             yield cursor, prepared
 
     def _checked(self, query: str) -> None:
+        self._complete(kinds_read(query), database.late_parts(query))
+
+    def _complete(self, kinds: Collection[str], parts: Collection[str]) -> None:
+        """Let the views cover what they have to, and be there."""
+        missing = self._missing.intersection(parts)
+        self._add(missing & database.ACTORS)
         if self._cold is not None:
-            self._cold.check(kinds_read(query))
-        missing = database.late_parts(query) & self._missing
-        if missing:
+            self._cold.check(kinds)
+        self._add(missing - database.ACTORS)
+
+    def _add(self, parts: frozenset[str]) -> None:
+        if parts:
             with translated(), database.transaction(self._connection, read_only=False):
-                database.add(self._connection, missing)
-            self._missing -= missing - {database.COMMENTS}
+                database.add(self._connection, parts)
+            self._missing -= parts - {database.COMMENTS}
 
     def _reset(self) -> None:
         self._connection, self._missing = database.create(replacements=False), database.LATE
+        self._filler = database.filler(self._connection)
         self._position: Cursor | None = None
         self._alive = False
         self._tail_rows, self._memory_limit = 0, 1
@@ -303,10 +324,10 @@ class Index:
             rows, position = self._source.read(self._position, max_bytes=_READ_BYTES)
             self._tail_rows += rows.num_rows
             if rows.num_rows:
-                with translated(), database.transaction(self._connection, read_only=False):
-                    database.fill(self._connection, "tail", rows)
+                with translated(), database.transaction(self._filler, read_only=False):
+                    database.fill(self._filler, "tail", rows.drop_columns(["payload"]))
                     if self._cold is not None:
-                        begun.update(first for (first,) in database.fill(self._connection, "touched", _firsts(rows)))
+                        begun.update(first for (first,) in database.fill(self._filler, "touched", _firsts(rows)))
             self._position = position
             if not rows.num_rows:
                 return begun
@@ -330,11 +351,8 @@ def _firsts(rows: pa.Table) -> pa.Table:
 
 
 def _rows_of(cursor: Connection, query: str, workflow_id: str, paths: list[str]) -> pa.Table:
-    params: dict[str, Any] = {"workflow_id": workflow_id}
-    if paths:
-        rows = cursor.sql(folder("store")[f"{query}_files"].sql, params={**params, "paths": paths})
-    else:
-        rows = cursor.sql(folder("store")[f"{query}_tail"].sql, params=params)
+    params: dict[str, Any] = {"workflow_id": workflow_id} | ({"paths": paths} if paths else {})
+    rows = cursor.sql(folder("store")[query].sql, params=params)
     return rows.to_arrow_table().select([column.name for column in VIEWS["events"]])
 
 
@@ -349,21 +367,3 @@ def visible(rows: pa.Table) -> pa.Table:
 
 def _set_lease(connection: Connection, alive: bool) -> None:
     database.run(connection, folder("fill")["lease"].sql, {"alive": alive})
-
-
-def _ordered(sql: str, terms: str, limit: int | None, key: str | None, offset: int = 0) -> str:
-    """A statement with an order and a limit. With a key the first rows are found by few columns, and read then."""
-    order = f" ORDER BY {terms}" if terms else ""
-    if limit is None and not offset:
-        return f"SELECT * FROM ({sql}){order}" if order else sql
-    window = (f" LIMIT {limit}" if limit is not None else "") + (f" OFFSET {offset}" if offset else "")
-    if key is None or not order:
-        return f"SELECT * FROM ({sql}){order}{window}"
-    first = f"SELECT {key} FROM chosen{order}{window}"
-    rows = f"SELECT * FROM chosen WHERE {key} IN ({first}){order}"
-    return f"WITH chosen AS NOT MATERIALIZED ({sql}) {rows}" + ("" if limit is None else f" LIMIT {limit}")
-
-
-def _order_term(name: str) -> str:
-    column = name.removeprefix("-")
-    return f'"{column}" {"DESC" if name.startswith("-") else "ASC"} NULLS LAST'

@@ -7,6 +7,8 @@ import errno
 import os
 import secrets
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +107,18 @@ def replace_file(path: str, data: bytes, *, durable: bool) -> None:
         raise
     if durable:
         sync_directory(os.path.dirname(path))
+
+
+def clock_of(directory: str) -> float:
+    """What time it is by the clock that says when files in `directory` were written, in seconds since 1970.
+
+    On a network file system that is the server's, not this machine's. Where nothing can be created: this machine's.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=directory) as probe:
+            return os.fstat(probe.fileno()).st_mtime
+    except OSError:
+        return time.time()
 
 
 def check_readable(storage: str) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Callable
 
 from wfstore.errors import DamageError, FencedError, StorageError
 from wfstore.log import failpoints
-from wfstore.log._files import FILE_MODE, datasync, sync_directory, translated, write_at
+from wfstore.log._files import FILE_MODE, clock_of, datasync, sync_directory, translated, write_at
 from wfstore.log.manifest import HISTORY_DIRECTORY, Manifest, manifest_name, read_manifest
 from wfstore.log.segment import (
     Position,
@@ -63,9 +62,10 @@ def newest_age_s(storage: str) -> float:
     names = list_names(storage)
     with translated(storage, "looking at the newest segment"):
         try:
-            return max(0.0, time.time() - os.stat(log_path(storage, names[-1])).st_mtime) if names else math.inf
+            written_at = os.stat(log_path(storage, names[-1])).st_mtime if names else -math.inf
         except FileNotFoundError:
             return math.inf
+        return max(0.0, clock_of(log_path(storage)) - written_at)
 
 
 def _id_in_log(storage: str) -> str | None:
@@ -143,8 +143,9 @@ def _begin(
     if survey.top_epoch > epoch:
         raise FencedError(storage, f"epoch {survey.top_epoch} was claimed while epoch {epoch} was being opened")
     data, header = build_header(store_id, epoch, 1, created_at, seals, next_seq)
-    # Readers go on without a claim that is older, and may by now have seen what the seals would take back.
-    if time.time() - os.fstat(fd).st_mtime > CLAIM_LIMIT_S:
+    # Readers go on without a claim that is older, and may by now have seen what the seals would take back. They allow
+    # it some more, for a process that is stopped right here and for a reader's clock that is ahead.
+    if clock_of(log_path(storage)) - os.fstat(fd).st_mtime > CLAIM_LIMIT_S:
         return None
     write_at(fd, data, 0)
     datasync(fd)

@@ -25,7 +25,7 @@ from wfstore.log.segment import (
     segment_name,
 )
 from wfstore.log.storage import resolve_storage
-from wfstore.log.survey import MISSING_START, Segment, Survey, is_superseded, list_names, take_survey
+from wfstore.log.survey import CLAIM_GRACE_S, MISSING_START, Segment, Survey, is_superseded, list_names, take_survey
 from wfstore.log.witness import read_witness
 from wfstore.model.events import Event
 from wfstore.schema.rows import Block, table_of
@@ -33,9 +33,9 @@ from wfstore.schema.rows import Block, table_of
 _INDEX_BYTES = 256 << 10
 #: What decoding rows raises.
 _UNREADABLE = (ValueError, TypeError, OverflowError, pa.ArrowException)
-#: How long a read waits for a manager that has claimed the log and not yet said where its predecessor ended; a claim
-#: takes milliseconds, and one whose manager was killed in it is over after CLAIM_GRACE_S.
-_CLAIM_PATIENCE_S, _CLAIM_PAUSE_S = 2.0, 0.002
+#: How long a read waits for a manager that has claimed the log and not yet said where its predecessor ended. A claim
+#: takes milliseconds; one whose manager was killed in it hides nothing any more after CLAIM_GRACE_S.
+_CLAIM_PATIENCE_S, _CLAIM_PAUSE_S = CLAIM_GRACE_S + 2.0, 0.002
 
 
 class Extent(NamedTuple):
@@ -171,7 +171,8 @@ class LogReader:
             if segment.held:
                 # What was acknowledged before the claim counts, and only the claim's header says where that ends.
                 if time.monotonic() > patient_until:
-                    return
+                    reason = "a manager has claimed the log and does not begin; its clock, or this one, may be wrong"
+                    raise StorageError(self.storage, reason)
                 time.sleep(_CLAIM_PAUSE_S)
                 survey = self._current_survey()
                 place = self._locate(survey, _cursor(segment, at))

@@ -58,6 +58,8 @@ class _Check:
 
     def run(self) -> None:
         witness = self._witness()
+        # What was acknowledged by then is no trace of an interrupted write.
+        self._counted_on = 1 if witness is None else witness.next_seq
         before = self._taken_in()
         survey = take_survey(self.storage, report=self._damage)
         history = check_history(self.storage, None if witness is None else witness.store_id, self._progress)
@@ -182,7 +184,7 @@ class _Check:
             if segment.seal is not None and at != segment.seal.end:
                 raise file.damage(at.offset, "the segment does not end as its seal says")
             if segment.seal is None:
-                self._check_tail(file, at.offset, file.size())
+                self._check_tail(file, at.offset, file.size(), at.next_seq)
         return at.next_seq
 
     def _take_in(self, file: SegmentFile, segment: Segment, window: Window) -> None:
@@ -191,8 +193,14 @@ class _Check:
         self.report.bytes += window.after.offset - window.at.offset
         self._reached = window.after.next_seq
 
-    def _check_tail(self, file: SegmentFile, end: int, size: int) -> None:
-        if size > end and not self._managed:
+    def _check_tail(self, file: SegmentFile, end: int, size: int, next_seq: int | None = None) -> None:
+        """next_seq: of the event that is to come behind the valid frames; None: the segment holds none."""
+        if size <= end:
+            return
+        if next_seq is not None and next_seq < self._counted_on:
+            reason = f"{size - end} bytes that are no whole commit, and store.json counts on all before seq"
+            self._damage_as(file.damage(end, f"{reason} {self._counted_on}: they were acknowledged"), since=next_seq)
+        elif not self._managed:
             message = f"a torn tail of {size - end} bytes; no manager is alive, and the next one leaves it out"
             problem = Problem(file.path, end, message, True, TORN_TAIL, "nothing that was acknowledged")
             self.report.problems.append(problem)
@@ -246,8 +254,12 @@ def _repair(storage: str, report: VerifyReport) -> None:
         return
     try:
         open_writer(storage).close()
-    except DamageError:
-        return  # which stands in the report, and comes first
+    except DamageError as error:
+        reason = f"it cannot be cut before what is wrong with {error.path} is mended"
+        for problem in torn:
+            place = report.problems.index(problem)
+            report.problems[place] = replace(problem, message=f"{problem.message}; {reason}", repairable=False)
+        return
     ends = {segment.name: segment.seal.length for segment in take_survey(storage).segments if segment.seal is not None}
     for problem in torn:
         _cut(storage, problem.path, ends.get(os.path.basename(problem.path), 0))

@@ -42,7 +42,8 @@ class Witness:
         """The log goes on with the event `next_seq`. Raises DamageError where there were more. ends: bytes that are
         valid, by segment, as far as it is known."""
         if next_seq < self.next_seq:
-            path = log_path(storage, self.segment)
+            # An object is named by all of its name.
+            path = self.segment if "/" in self.segment else log_path(storage, self.segment)
             at = (ends or {}).get(self.segment, 0)
             reason = f"the log ends before seq {next_seq}, and store.json counts on all before seq {self.next_seq}"
             raise DamageError(storage, path, at, f"{reason}. {_LOST}")

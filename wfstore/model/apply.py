@@ -174,6 +174,7 @@ def _deleted(state: State, workflow: WorkflowState, event: Event) -> None:
 def _defined(workflow: WorkflowState, event: Event) -> None:
     assert event.task_id is not None
     task = TaskState(event.task_id, event.name or event.task_id)
+    task.defined_seq = workflow.last_seq
     facts = json.loads(event.attributes or "{}")
     task.function = facts.get("function", "")
     task.function_hash = event.hash or ""
@@ -259,6 +260,7 @@ def _attempt_submitted(workflow: WorkflowState, task: TaskState, event: Event) -
     workflow.open_attempts[task.task_id] = task
     workflow.attempts += 1
     if task.attempt > 1:
+        task.retries += 1
         workflow.retries += 1
 
 

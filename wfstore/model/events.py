@@ -110,7 +110,8 @@ ACTOR_STATE_COMMITTED = "actor.state_committed"
 
 #: type -> what it means. The reference docs are made from this table, and a test reads both.
 EVENT_TYPES: dict[str, str] = {
-    MANAGER_STARTED: "A manager claimed the log. attributes: session (of Ray), pid, host, node_id, version.",
+    MANAGER_STARTED: "A manager claimed the log, or an import, which writes alone like one. attributes: session (of "
+    "Ray; an import has none), pid, host, node_id, version; task (import).",
     MANAGER_STOPPED: "The manager left in good order.",
     CONFIG_SET: (
         "Limits were set, by a manager that began or while it runs. attributes: max_running_workflows, "

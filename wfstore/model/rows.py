@@ -14,6 +14,7 @@ from wfstore.model.commands import Place
 from wfstore.model.progress import Progress, parts, workflow_fraction
 from wfstore.model.state import TaskState, WorkflowState
 from wfstore.model.statuses import CAUGHT, FAILED, RUNNING, SUCCESSFUL, WORKFLOW_ACTIVE
+from wfstore.model.wire import options_to_json
 
 _EPOCH = datetime(1970, 1, 1)
 _UNDER_WAY = ("run", "attempt", "attempt_started_at", "node_id", "worker_pid", "ray_task_id")
@@ -41,7 +42,7 @@ def seconds(micros: int | None) -> float | None:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(dict(value), separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(dict(value), separators=(",", ":"), ensure_ascii=False) if value else "{}"
 
 
 def _between(start: int | None, end: int | None) -> float | None:
@@ -115,10 +116,12 @@ def task_row(workflow: WorkflowState, task: TaskState, said: Said | None = None)
         "error_type": task.error_type,
         "error_message": task.error_message,
         "metadata": _json(task.metadata),
+        "retries": task.retries,
         "type": task.type,
         "due_at": moment(task.due_at if task.retry_at is None else task.retry_at),
         "workflow_name": workflow.name,
         "creator": task.creator,
+        "defined_seq": task.defined_seq,
         "progress": progress and progress.fraction,
         "progress_message": progress and progress.message,
         "progress_metrics": _json(progress.metrics) if progress and progress.metrics else None,
@@ -137,7 +140,8 @@ def live_workflow_row(workflow: WorkflowState, seq: int, now: int, said: Said | 
     row = workflow_row(workflow, said)
     if workflow.status in WORKFLOW_ACTIVE:
         row["elapsed_s"] = _between(workflow.submitted_at, now)
-    return {**row, "as_of_seq": seq}
+    row["as_of_seq"] = seq
+    return row
 
 
 def live_task_row(
@@ -145,9 +149,11 @@ def live_task_row(
 ) -> dict[str, Any]:
     """One row of `live_tasks`: elapsed_s of one that is under way runs on until `now`; and where its attempt runs."""
     row = task_row(workflow, task, said)
+    row["options"] = _json(options_to_json(task.options))
     row["as_of_seq"] = seq
     if task.open_run is None:
-        return {**row, **_NOT_UNDER_WAY}
+        row.update(_NOT_UNDER_WAY)
+        return row
     row["elapsed_s"] = _between(task.started_at, now)
     report = None if said is None else said(workflow, task)
     place = None if report is None else report.place

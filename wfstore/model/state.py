@@ -28,11 +28,11 @@ class TaskState:
 
     __slots__ = (
         "args", "arrived", "attempt", "attempt_failed", "attempt_started_at", "attempts", "caught",
-        "checkpointed", "code", "code_set", "continued_to", "created", "creator", "downstream", "due_at",
-        "duration_us", "ended_at", "error", "error_message", "error_type", "facts", "function", "function_hash",
-        "key", "kinds", "metadata", "name", "open_attempt", "open_run", "open_started", "options", "output",
-        "output_bytes", "output_repr", "output_run", "output_seq", "progress", "ready_at", "resolved",
-        "retry_at", "root", "shared", "split", "started_at", "status", "stored", "submitted_at", "succeeded",
+        "checkpointed", "code", "code_set", "continued_to", "created", "creator", "defined_seq", "downstream",
+        "due_at", "duration_us", "ended_at", "error", "error_message", "error_type", "facts", "function",
+        "function_hash", "key", "kinds", "metadata", "name", "open_attempt", "open_run", "open_started", "options",
+        "output", "output_bytes", "output_repr", "output_run", "output_seq", "progress", "ready_at", "resolved",
+        "retries", "retry_at", "root", "shared", "split", "started_at", "status", "stored", "submitted_at", "succeeded",
         "task_id", "type", "upstream", "waited_by", "waiting",
     )  # fmt: skip
 
@@ -71,6 +71,8 @@ class TaskState:
         self.attempt = 0
         self.attempt_failed = 0
         self.attempts = 0
+        self.retries = 0
+        self.defined_seq: int | None = None
         self.output: PayloadRef | None = None
         self.caught: PayloadRef | None = None
         self.error: PayloadRef | None = None

@@ -42,6 +42,8 @@ def refs_from_json(values: Sequence[Mapping[str, Any]]) -> list[PayloadRef]:
 
 def options_to_json(options: TaskOptions) -> dict[str, Any]:
     """Only what differs from the defaults, so that a plain task costs nothing."""
+    if options is _DEFAULTS:
+        return {}
     out: dict[str, Any] = {}
     if options.max_retries != _DEFAULTS.max_retries:
         out["max_retries"] = options.max_retries

@@ -9,22 +9,26 @@ import contextlib
 import functools
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from wfstore.errors import OutcomeUnknownError, StorageError
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta
+    from obstore import GetResult, ObjectMeta
     from obstore.store import ObjectStore
+
+T = TypeVar("T")
 
 #: A put whose outcome cannot be learnt for so long is given up as unknown.
 UNKNOWN_AFTER_S = 60.0
 _PAUSE_S = 0.2
 #: obstore does not repeat some requests that nobody answered, where it would do no harm.
 _PUTS = 2
+#: It goes on with a body that broke off only where the object is still the same: one that was replaced is read anew.
+_BODIES = 2
 _CONCURRENT = 16
 #: S3's word for it.
 _NO_BUCKET = "NoSuchBucket"
@@ -55,16 +59,8 @@ class Bucket:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def get(self, name: str) -> bytes | None:
-        """The whole object; None when there is none."""
-        import obstore
-
-        with self._translated(f"reading {name}"):
-            try:
-                return bytes(obstore.get(self._client, self._prefix + name).bytes())
-            except FileNotFoundError as error:
-                if _NO_BUCKET in str(error):
-                    raise
-                return None
+        """The whole object, all of one version; None when there is none."""
+        return self._body(name, lambda found: bytes(found.bytes()))
 
     def get_all(self, names: Iterable[str]) -> list[bytes | None]:
         """`get` of several at once, in order."""
@@ -133,18 +129,12 @@ class Bucket:
 
     def download(self, name: str, path: str) -> int | None:
         """Write the object's bytes to a local file; how many, or None, and no file, when there is none."""
-        import obstore
 
-        with self._translated(f"reading {name}"):
-            try:
-                found = obstore.get(self._client, self._prefix + name)
-            except FileNotFoundError:
-                return None
-            size = 0
+        def write(found: GetResult) -> int:
             with open(path, "wb") as file:
-                for part in found.stream():
-                    size += file.write(part)
-            return size
+                return sum(file.write(part) for part in found.stream())
+
+        return self._body(name, write)
 
     def create(self, name: str, data: bytes) -> bool:
         """Put-if-absent. True: these bytes are there, durable. False: others are, and nothing was changed.
@@ -211,6 +201,26 @@ class Bucket:
                         raise
 
     # -- in common ----------------------------------------------------------------------------------------------------
+
+    def _body(self, name: str, read: Callable[[GetResult], T]) -> T | None:
+        """What `read` makes of the object; None when there is none."""
+        import obstore
+        from obstore.exceptions import GenericError
+
+        with self._translated(f"reading {name}"):
+            for left in reversed(range(_BODIES)):
+                try:
+                    found = obstore.get(self._client, self._prefix + name)
+                except FileNotFoundError as error:
+                    if _NO_BUCKET in str(error):
+                        raise
+                    return None
+                try:
+                    return read(found)
+                except GenericError:
+                    if not left:
+                        raise
+            return None
 
     @contextlib.contextmanager
     def _translated(self, doing: str) -> Iterator[None]:

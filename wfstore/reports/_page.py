@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from wfstore import _text as text
 from wfstore import draw
 from wfstore._version import __version__
 from wfstore.cli import output
 from wfstore.index import filters
-from wfstore.reports import _charts
+from wfstore.reports import _answers, _charts
+from wfstore.reports._asked import Asked, Fit, Section
 from wfstore.reports._extra import load
-from wfstore.reports._pictures import Picture, slowest
 from wfstore.reports._spans import span
 from wfstore.reports._tables import WIDTH, Table, cell, table
 
@@ -30,31 +29,8 @@ _TILES = (
     "workflows", "succeeded", "failed", "canceled", "resumable", "active", "tasks", "attempts", "retries",
     "failed_attempts", "busy_s", "output_bytes",
 )  # fmt: skip
-
-
-class Fit(NamedTuple):
-    """rows: of a table; width: characters of a text in it; narrow: the same in the many rows behind a chart; picture:
-    bytes of the drawing of a workflow."""
-
-    rows: int
-    width: int
-    narrow: int
-    picture: int
-
-
 #: The first that keeps the page small enough is taken; the last one always does.
 _FITS = (Fit(50, WIDTH, 48, 200_000), Fit(20, 120, 24, 80_000), Fit(10, 40, 8, 20_000))
-
-
-class Section(NamedTuple):
-    """A part of the page: a chart (SVG) with the table of its numbers, where there is one, tables, and drawings."""
-
-    title: str
-    note: str
-    tables: Sequence[Table]
-    chart: str | None = None
-    behind: Table | None = None
-    pictures: Sequence[Picture] = ()
 
 
 def html(
@@ -72,7 +48,7 @@ def html(
     jinja2 = load("jinja2")
     load("vl_convert")
     now = datetime.now(UTC).replace(tzinfo=None)
-    asked = _Asked(store, filters.utc(since), filters.utc(until), now, workflow, {})
+    asked = Asked(store, filters.utc(since), filters.utc(until), now, workflow, {})
     overview = asked.frame("overview")
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(
         files("wfstore.reports").joinpath("page.html.j2").read_text(encoding="utf-8")
@@ -96,36 +72,7 @@ def html(
     return page
 
 
-class _Asked(NamedTuple):
-    """What the page is about, asked of one report after the other."""
-
-    store: Store
-    since: datetime | None
-    until: datetime | None
-    now: datetime
-    workflow: str | None
-    answers: dict[str, pl.DataFrame]
-
-    def frame(self, report: str, **more: Any) -> pl.DataFrame:
-        """The rows of a report, asked for once."""
-        if report not in self.answers:
-            # one end for all reports: what arrives between two of them must not show in one only
-            given = {"since": self.since, "until": self.until or self.now, "workflow": self.workflow}
-            self.answers[report] = self.store.report(report, **given, **more)
-        return self.answers[report]
-
-    def command(self, report: str, **more: str) -> str:
-        """What prints the same rows."""
-        given = {"workflow": self.workflow, "since": self.since, "until": self.until, **more}
-        said = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items()}
-        words = [f"--param {shlex.quote(f'{name}={value}')}" for name, value in said.items() if value is not None]
-        return text.safe(" ".join([f"wfstore report {report}", *words]))
-
-    def table(self, report: str, fit: Fit) -> Table:
-        return table(self.frame(report), self.command(report), fit.rows, fit.width)
-
-
-def _sections(asked: _Asked, overview: pl.DataFrame, fit: Fit) -> list[Section]:
+def _sections(asked: Asked, overview: pl.DataFrame, fit: Fit) -> list[Section]:
     first, last = overview["first_ended_at"].item(), overview["last_ended_at"].item()
     length, name = span(max(first, asked.since) if first and asked.since else first, last)
     seconds = length.total_seconds()
@@ -145,20 +92,18 @@ def _sections(asked: _Asked, overview: pl.DataFrame, fit: Fit) -> list[Section]:
         return _charts.sizes(rows, seconds)
 
     return [
+        *_answers.under_way(asked, fit),
         charted("Attempts over time", "throughput", throughput, []),
         charted("Durations over time", "durations_over_time", _charts.durations, [asked.table("task_durations", fit)]),
         charted("Sizes over time", "sizes_over_time", sizes, [asked.table("output_sizes", fit)]),
         Section("Failures", "Messages that differ only in numbers, hex, paths or quoted text count as one.",
                 [asked.table("failures", fit)]),
+        _answers.worse(asked, fit),
         Section("Slowest tasks", "Tasks that only waited are left out.", [asked.table("slowest_tasks", fit)]),
-        *_slowest(asked, fit),
+        Section("Where time goes", "What the time of attempts went to, summed by task.",
+                [asked.table("where_time_goes", fit)]),
+        *_answers.slowest_one(asked, fit),
     ]  # fmt: skip
-
-
-def _slowest(asked: _Asked, fit: Fit) -> list[Section]:
-    filters = {"since": asked.since, "until": asked.until or asked.now, "name": asked.workflow}
-    found = slowest(asked.store, asked.now, fit.picture, fit.rows, **filters)
-    return [Section("Slowest workflow", found.note, [], pictures=found.pictures)] if found else []
 
 
 def _place(storage: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,16 +19,19 @@ _NODES = (60, 0)
 
 
 class Picture(NamedTuple):
-    """`svg`: None where it would be too large for a page; `note`: what else there is to know, or nothing."""
+    """`svg`: None where it would be too large for a page; `legend`: SVG, what its shapes and lines mean; `note`: what
+    else there is to know, or nothing."""
 
     title: str
     svg: str | None
+    legend: str
     note: str
 
 
 class Pictures(NamedTuple):
     """Of one workflow: which it is, in a sentence, and how it went."""
 
+    workflow_id: str
     note: str
     pictures: list[Picture]
 
@@ -46,16 +50,26 @@ def slowest(store: Store, now: datetime, most_bytes: int, rows: int, **filters: 
     drawn = (draw.dag(tasks, critical=path, most=most) for most in _NODES)
     dag = next((one for one in drawn if len(one.svg.encode()) <= most_bytes), None)
     until = now if row["status"] in WORKFLOW_ACTIVE else None
-    bars = draw.timeline(history.attempts.to_dicts(), now=until, critical=path, rows=rows, prefix="timeline-")
+    attempts = history.attempts.with_columns(history.time_spent["begun_at"]).to_dicts()
+    bars = draw.timeline(attempts, now=until, critical=path, rows=rows, prefix="timeline-")
+    statuses = dict(Counter(str(task["status"]) for task in tasks).most_common())
+    created = any(task["creator"] is not None for task in tasks)
+    nodes = draw.legend(statuses, critical=bool(path), created=created, prefix="dag-legend-")
+    spent = draw.legend({}, spent=True, critical=bool(path), prefix="timeline-legend-") if bars.total_rows else ""
     fits = len(bars.svg.encode()) <= most_bytes
     more = bars.total_rows - bars.shown
     said = f"{text.safe(row['workflow_id'])}, {row['status']}: its runs took {text.duration(row['duration_s'])}."
+    grouped = "Tasks of one name are one box." if dag and dag.groups else ""
     return Pictures(
+        row["workflow_id"],
         f"{said} Heavy lines are the longest chain of tasks.",
         [
+            Picture("Its DAG", dag.svg if dag else None, nodes, grouped),
             Picture(
-                "Its DAG", dag.svg if dag else None, "Tasks of one name are one box." if dag and dag.groups else ""
+                "Its timeline",
+                bars.svg if fits else None,
+                spent,
+                f"And {text.number(more)} more tasks." if more else "",
             ),
-            Picture("Its timeline", bars.svg if fits else None, f"And {text.number(more)} more tasks." if more else ""),
         ],
     )

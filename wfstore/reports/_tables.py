@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wfstore import _text as text
 from wfstore.cli import output
 
 if TYPE_CHECKING:
@@ -40,9 +42,19 @@ def table(frame: pl.DataFrame, command: str, most: int | None = None, width: int
     return Table(columns, rows, frame.height, command)
 
 
+def said(headers: Sequence[str], rows: Sequence[Sequence[str]], command: str, most: int, width: int = WIDTH) -> Table:
+    """The first `most` rows of texts for people, cut at `width` characters; `command` prints them all."""
+    columns = [Cell(header, header, False) for header in headers]
+    shown = [[Cell(_cut(text.safe(value), width), None, False) for value in row] for row in rows[:most]]
+    return Table(columns, shown, len(rows), text.safe(command))
+
+
 def cell(name: str, value: Any, width: int = WIDTH) -> Cell:
     """A value of the column `name`."""
     number = isinstance(value, int | float)
-    said = output.fact(name, value)
-    short = said if len(said) <= width else f"{said[: width - 1]}…"
+    short = _cut(output.fact(name, value), width)
     return Cell(short, repr(value) if number and repr(value) != short else None, number)
+
+
+def _cut(said: str, width: int) -> str:
+    return said if len(said) <= width else f"{said[: width - 1]}…"

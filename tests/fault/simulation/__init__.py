@@ -34,7 +34,7 @@ def _needs() -> str | None:
     return None if importlib.util.find_spec("greenlet") else "greenlet is not installed"
 
 
-@batch_campaign("simulation", ci=2000, release=1_000_000, batch=500, controls=CONTROLS, needs=_needs)
+@batch_campaign("simulation", ci=2000, release=1_000_000, batch=5000, controls=CONTROLS, needs=_needs)
 def simulation(cases: range, folder: Path, tally: Tally, off: str | None = None) -> None:
     """Manager, log and model in virtual time: kills, power cuts, two managers, clock jumps and disk errors by seed."""
     command = [sys.executable, "-m", "tests.fault.simulation", "--batch", str(cases.start), str(cases.stop)]

@@ -7,6 +7,7 @@ fails, or its process dies before it, after it, or in the middle of it. The simu
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import random
 import stat as modes
@@ -110,6 +111,12 @@ class Directory:
 Node = File | Directory
 
 
+@functools.lru_cache(maxsize=4096)
+def _names(path: str) -> tuple[str, ...]:
+    """Of folders and file, below `ROOT`."""
+    return tuple(name for name in path[len(ROOT) :].split("/") if name)
+
+
 def _rename(names: dict[str, Node], changes: dict[str, Node | None]) -> None:
     for name, node in changes.items():
         if node is None:
@@ -182,9 +189,7 @@ class Disk:
     def find(self, path: str) -> Node:
         """Raises FileNotFoundError, NotADirectoryError."""
         node: Node = self.root
-        for name in path[len(ROOT) :].split("/"):
-            if not name:
-                continue
+        for name in _names(path):
             if isinstance(node, File):
                 raise NotADirectoryError(errno.ENOTDIR, "Not a directory", path)
             found = node.names.get(name)

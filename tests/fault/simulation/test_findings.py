@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Coroutine, Iterator
 from typing import Any
@@ -19,6 +20,9 @@ from tests.model.driving import dag, timer
 from wfstore import errors
 from wfstore.engine import alarms
 from wfstore.engine.host import NAME
+from wfstore.log import Cursor, LogReader
+from wfstore.log.segment import log_path, parse_name, segment_name
+from wfstore.log.survey import list_names
 from wfstore.model import events as ev
 from wfstore.model.commands import Delete, Submit
 from wfstore.model.state import TaskState, WorkflowState
@@ -124,3 +128,20 @@ def test_no_alarm_lies_further_ahead_than_it_takes() -> None:
     assert alarms._longest_s(workflow, alarms.Alarm(alarms.FIRE, "w", 1, "t", 1)) == 5.0
     task.facts = {"due_at": 1}
     assert alarms._longest_s(workflow, alarms.Alarm(alarms.FIRE, "w", 1, "t", 1)) is None, "that is by the wall clock"
+
+
+def test_a_claim_whose_manager_died_in_it_hides_nothing_that_was_acknowledged(scene: Scene) -> None:
+    scene.submit("w", chain_of(3, scene.simulation._body))
+    scene.until(lambda: bool(scene.events(ev.WORKFLOW_SUCCEEDED)))
+    scene.manager.restarts = False
+    assert scene.manager.process is not None
+    scene.manager.process.die()
+    names = list_names(STORAGE)
+    epoch, _ = parse_name(names[-1]) or (0, 0)
+    scene.disk.close(scene.disk.open(log_path(STORAGE, segment_name(epoch + 1, 1)), os.O_CREAT | os.O_EXCL))
+    read: list[Cursor] = []
+    began = scene.world.now
+    Process(scene.world, "reader").spawn("read", lambda: read.append(LogReader(STORAGE).blocks()[1]))
+    scene.until(lambda: bool(read))
+    assert read[0].next_seq > scene.simulation.oracle.durable_seq
+    assert 9.0 < scene.world.now - began < 11.0, "it waits for as long as the claim may still be finished"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
+import warnings
+import weakref
 from typing import Any
 
 import pytest
@@ -27,6 +30,23 @@ def test_a_seed_goes_the_same_way_every_time() -> None:
     first = {seed: trace_of(seed) for seed in SEEDS}
     assert {seed: trace_of(seed) for seed in reversed(SEEDS)} == first
     assert len({tuple(trace) for trace in first.values()}) == len(SEEDS)
+
+
+def test_nothing_is_kept_of_a_seed_that_is_over() -> None:
+    """A million of them have to fit."""
+    with staged() as simulation_of:
+        seen = []
+        for seed in SEEDS:
+            simulation = simulation_of(seed, False)
+            simulation.run()
+            simulation.world.close()
+            seen.append(weakref.ref(simulation))
+            del simulation
+        simulation_of(0, False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tasks of killed processes had not begun
+            gc.collect()
+        assert [ref() for ref in seen] == [None] * len(SEEDS)
 
 
 def test_what_is_switched_off_is_seen() -> None:

@@ -27,6 +27,8 @@ from wfstore.payloads import PayloadStore, hash_of
 EVENT_KEY = "go"
 STORAGE = "/sim/store"
 _REPORTED_AFTER_S = 0.1
+#: Whose attempts a new worker has run so far.
+_NOBODY = ("", "", "")
 
 
 class Workers:
@@ -73,6 +75,8 @@ class Workers:
         assignment: bytes,
         inputs: Any,
     ) -> None:
+        # Ray may give the attempt to a worker that has worked for its owner before.
+        reporter.REPORTER.owner = owner if self.world.rng.random() < 0.5 else _NOBODY
         outcome, value = worker.attempt(lease, owner, asked_at, assignment, *inputs)
         refs = self.running.pop(process)
         self.world.after(self.cluster.latency(), refs[1].settle, value)

@@ -69,6 +69,15 @@ class World:
             self.now, _, call, args = heapq.heappop(queue)
             call(*args)
 
+    def close(self) -> None:
+        """All is over: whatever is under way ends here. A thread that nobody resumes would be kept for ever."""
+        for process in self.processes:
+            process.dead = True
+        for process in self.processes:
+            process.close()
+        self._queue.clear()
+        self.processes.clear()
+
     def now_us(self) -> int:
         """The wall clock, as the running process sees it."""
         skew = 0 if self.thread is None else self.thread.process.skew_us
@@ -232,13 +241,17 @@ class Process:
             self.world.at(self.world.now, self._bury)
 
     def _bury(self) -> None:
+        self.close()
+        self.on_death()
+
+    def close(self) -> None:
+        """Called in the hub, of a dead process: its threads end, and what they never began is dropped."""
         for thread in list(self.threads):
             thread.end()
         for handle in self.ready:
             if handle.callback == self._begin:
-                handle.args[0].close()  # it never began
+                handle.args[0].close()
         self.ready.clear()
-        self.on_death()
 
     def complain(self, text: str, error: BaseException | None = None) -> None:
         """Something went wrong that no code looked after."""

@@ -13,7 +13,7 @@ from wfstore.log import Cursor, open_reader, open_writer, verify
 from wfstore.log.objects.link import parse_name
 from wfstore.log.objects.reader import ObjectLogReader
 from wfstore.log.objects.trim import trim
-from wfstore.objects import Bucket, bucket_of
+from wfstore.objects import Bucket, Entry, bucket_of
 
 
 @pytest.fixture
@@ -58,12 +58,48 @@ def test_a_missing_object(bucket: Bucket, number: int) -> None:
     assert [(problem.path, problem.offset) for problem in found.problems] == [(name, 0)]
 
 
+@pytest.mark.parametrize("number", range(2, 8))
+def test_a_claim_whose_listing_leaves_one_out(bucket: Bucket, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a listing that is made while others write may: what is there is no damage, what is not there is."""
+    bucket.remove(["store.json"])  # without it the whole log is listed
+    left_out = names(bucket)[number - 1]
+    data = bucket.get(left_out) or b""
+    listed = Bucket.entries
+
+    def entries(self: Bucket, *args: str) -> list[Entry]:
+        return [entry for entry in listed(self, *args) if entry.name != left_out]
+
+    monkeypatch.setattr(Bucket, "entries", entries)
+    bucket.remove([left_out])
+    with pytest.raises(DamageError, match=f"object {number} before it is missing"):
+        open_writer(bucket.storage)
+    bucket.create(left_out, data)
+    writer = open_writer(bucket.storage)
+    assert (writer.epoch, writer.next_seq) == (3, 19)
+
+
 def test_the_newest_object_is_missing(bucket: Bucket) -> None:
     name = names(bucket)[-1]
     bucket.remove([name])
     assert [problem.path for problem in verify(bucket.storage).problems] == [name]
     with pytest.raises(DamageError, match=r"store\.json counts on it"):
         open_writer(bucket.storage)
+    reader = open_reader(bucket.storage)
+    for cursor in (None, Cursor.after(12), Cursor.after(15)):
+        with pytest.raises(DamageError, match=f"{name}.*ends before seq 16.*before seq 19"):
+            reader.read(cursor)
+    with pytest.raises(DamageError, match=name):
+        list(reader.events())
+    with pytest.raises(DamageError, match=name):
+        reader.read_range(14, 16)
+    assert reader.read_range(13, 14).num_rows == 2, "what is there can be read"
+
+
+def test_what_follows_a_cursor_at_the_end_is_missing(bucket: Bucket) -> None:
+    _, cursor = open_reader(bucket.storage).read(max_bytes=1)
+    bucket.remove(names(bucket)[2:])
+    with pytest.raises(DamageError, match="ends before seq"):
+        open_reader(bucket.storage).read(cursor)
 
 
 def test_every_changed_byte_is_found(bucket: Bucket) -> None:

@@ -125,6 +125,7 @@ def _tell(found: wfstore.History, facts: dict[str, Any], place: str) -> None:
         f"wfstore ls {at}",
         f"wfstore history {found.workflow_id} {at}",
         f'wfstore sql "{question}" {at}',
+        f"wfstore dashboard {at}",
     ):
         print(f"  {command}")
     if not facts["kept"]:

@@ -11,33 +11,41 @@ export function drawn(name, then) {
   listeners.set(name, then);
 }
 
+/** A gap for what somebody waits for, and one for what was missed: again and again, where a page cannot keep up. */
+export const NOW = 0, MISSED = 1;
+
 /** Fetch a part again: soon, but not more often than every `gap` milliseconds, nor so often that drawing is all that is
- * done. Calls meanwhile are one. A gap of 0 is for what somebody waits for. */
+ * done. Calls meanwhile are one. */
 export function refresh(name, gap = 1000) {
   const element = document.getElementById(`part-${name}`);
   if (!element || stopped) return;
-  const state = states.get(name) ?? { timer: null, busy: false, again: false, last: -Infinity, cost: 0 };
+  // 0 is when the page was loaded: it came with all its parts
+  const state = states.get(name) ?? { timer: null, due: 0, busy: false, again: Infinity, last: 0, cost: 0 };
   states.set(name, state);
-  if (state.timer !== null) return;
   if (state.busy) {
-    state.again = true;
+    state.again = Math.min(state.again, gap);
     return;
   }
-  const wait = gap === 0 ? 0 : Math.max(0, state.last + Math.max(gap, pause()) - performance.now());
+  const wait = gap === NOW ? 0 : Math.max(0, state.last + Math.max(gap, pause(gap)) - performance.now());
+  const due = performance.now() + wait;
+  if (state.timer !== null && state.due <= due) return;
+  clearTimeout(state.timer);
+  state.due = due;
   state.timer = setTimeout(() => turn(name, element, state, gap), wait);
 }
 
-/** Milliseconds that leave the server four fifths of its time for others, however many parts there are. */
-function pause() {
+/** Milliseconds that leave the server four fifths of its time for others (of what was missed half of it), however many
+ * parts there are. */
+function pause(gap) {
   let cost = 0;
   for (const state of states.values()) cost += state.cost;
-  return Math.min(LONGEST_PAUSE, 4 * cost);
+  return Math.min(LONGEST_PAUSE, gap === MISSED ? cost : 4 * cost);
 }
 
 /** One part at a time, but for what somebody waits for: answers asked for together are all late. */
 function turn(name, element, state, gap) {
-  if (gap !== 0 && busy()) state.timer = setTimeout(() => turn(name, element, state, gap), 50);
-  else run(name, element, state, gap);
+  if (gap !== NOW && busy()) state.timer = setTimeout(() => turn(name, element, state, gap), 50);
+  else run(name, element, state);
 }
 
 /** Is the server drawing anything just now? */
@@ -51,12 +59,12 @@ export function stop() {
   for (const state of states.values()) clearTimeout(state.timer);
 }
 
-/** All parts of the page, now. */
-export function refreshAll() {
-  for (const element of document.querySelectorAll("[data-part]")) refresh(element.id.slice(5), 0);
+/** All parts of the page. */
+export function refreshAll(gap = NOW) {
+  for (const element of document.querySelectorAll("[data-part]")) refresh(element.id.slice(5), gap);
 }
 
-async function run(name, element, state, gap) {
+async function run(name, element, state) {
   state.timer = null;
   if (stopped) return;
   state.busy = true;
@@ -65,14 +73,15 @@ async function run(name, element, state, gap) {
     const response = await fetch(address(element), { headers: { Accept: "text/html" } });
     if (response.ok) swap(name, element, await response.text(), began);
   } catch {
-    state.again = false; // the stream notices a lost connection, and asks for everything when it is back
+    state.again = Infinity; // the stream notices a lost connection, and asks for everything when it is back
   }
   state.last = performance.now();
   state.cost = state.last - began;
   state.busy = false;
-  if (state.again) {
-    state.again = false;
-    refresh(name, gap);
+  if (state.again < Infinity) {
+    const wanted = state.again;
+    state.again = Infinity;
+    refresh(name, wanted);
   }
 }
 

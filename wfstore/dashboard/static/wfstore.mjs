@@ -35,9 +35,15 @@ function changed(changes) {
   else if (changes.tasks.length || changes.workflows.length) parts.refresh("task", 500);
 }
 
-function again(_, began) {
+function again(element, began) {
   remember();
+  pending(element);
   for (const { at, changes } of meanwhile) if (at >= began) apply(changes);
+}
+
+/** What the server is still working out is asked for again. */
+function pending(element) {
+  for (const { dataset } of element.querySelectorAll("[data-again]")) setTimeout(() => parts.refresh(dataset.again, parts.MISSED), 1000);
 }
 
 /** Forget what was deleted, then put rows into what is shown of them. */
@@ -108,15 +114,17 @@ function header(row, moved) {
   const attempts = document.querySelector("[data-n=attempts]");
   if (attempts) attempts.textContent = number(row.attempts);
   parts.refresh("head", moved ? 0 : 5000);
-  if (moved) for (const name of ["dag", "timeline", "errors", "attempts", "events"]) parts.refresh(name, 300);
+  // What begins is told of bit by bit; what has ended is looked at now.
+  if (moved) for (const name of ["dag", "timeline", "errors", "attempts", "events"]) parts.refresh(name, row.status === "RUNNING" ? 3000 : 300);
 }
 
 function changedTasks(rows) {
   const failed = rows.some((row) => row.error_type);
   const unknown = rows.some((row) => !found.nodes.has(row.task_id));
   if (unknown) parts.refresh("dag");
-  else parts.refresh("dag", 4000);
-  parts.refresh("timeline", 3000);
+  // Its nodes are patched. Only the critical path may be another one, and to lay out a large drawing anew takes a while.
+  else parts.refresh("dag", 5000 + 25 * found.nodes.size);
+  parts.refresh("timeline", 5000);
   if (failed) parts.refresh("errors");
   if (filteredTasks()) parts.refresh("tasks", 2000);
   if (document.querySelector("#part-attempts details[open]")) parts.refresh("attempts", 2000);
@@ -153,7 +161,7 @@ function connect() {
     connected();
   });
   on("changes", (changes) => { connected(); changed(changes); });
-  on("snapshot-needed", () => { connected(); parts.refreshAll(); });
+  on("snapshot-needed", () => { connected(); parts.refreshAll(parts.MISSED); });
   on("heartbeat", connected);
   on("unavailable", ({ message }) => warn(message));
   source.onerror = () => {
@@ -212,8 +220,9 @@ for (const [name, draw] of [["dag", drawing.dag], ["timeline", drawing.timeline]
   const part = document.getElementById(`part-${name}`);
   if (part) draw(part);
 }
+pending(document);
 document.addEventListener("click", turn);
-addEventListener("popstate", parts.refreshAll);
+addEventListener("popstate", () => parts.refreshAll());
 remember();
 actions.listen();
 setInterval(patch.tickAll, 1000);

@@ -66,7 +66,7 @@ def compact(
     purge: bool = True,
     progress: Progress = lambda what, done, total: None,
 ) -> Compacted:
-    """Take every sealed segment into history files, merge and clean up. Returns what was done.
+    """Take every segment that is sealed by now into history files, merge and clean up. Returns what was done.
 
     grace_s: what is replaced stays so long for those who read it; workers: processes, None: one for each of 2 cores;
     purge: also write files anew for the sake of what was deleted; progress: told (what is done, how much, of how much).
@@ -75,7 +75,9 @@ def compact(
     said = Compacted()
     with translated(storage, "compacting"), Workers(storage, workers) as pool:
         job = _Compaction(storage, pool, progress, said)
-        while job.once(purge):
+        # What is sealed meanwhile is for the next one: a writer may be faster than this.
+        last_seq = job.last_sealed()
+        while job.once(last_seq, purge):
             pass
     said.removed = sweep(storage, grace_s)
     return said
@@ -126,11 +128,16 @@ class _Compaction:
         self._blobs = history_blobs(storage)
         self._reader = open_reader(storage)
 
-    def once(self, purge: bool) -> bool:
-        """Do the next thing there is to do; False when there is none."""
+    def last_sealed(self) -> int:
+        """Seq of the last event that is sealed now; 0 where the log holds none that is."""
+        extents = self._reader.sealed(1)
+        return extents[-1].last_seq if extents else 0
+
+    def once(self, last_seq: int, purge: bool) -> bool:
+        """Do the next thing there is to do, as far as events up to `last_seq` go; False when there is none."""
         manifest = read_manifest(self._storage, self._blobs)
         try:
-            if extents := self._reader.sealed(manifest.next_seq):
+            if extents := self._sealed(manifest.next_seq, last_seq):
                 self._take_in(manifest, extents)
             elif (span := plan.due(manifest.parts)) is not None:
                 self._merge(manifest, *span)
@@ -145,6 +152,13 @@ class _Compaction:
             if newest_number(self._blobs) == manifest.number:
                 raise
         return True
+
+    def _sealed(self, next_seq: int, last_seq: int) -> list[Extent]:
+        # Of objects, what came since may be part of the last extent.
+        found = self._reader.sealed(next_seq) if next_seq <= last_seq else []
+        return [
+            extent._replace(last_seq=min(extent.last_seq, last_seq)) for extent in found if extent.first_seq <= last_seq
+        ]
 
     def _take_in(self, manifest: Manifest, extents: Sequence[Extent]) -> None:
         first_seq = manifest.next_seq

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,12 +10,14 @@ import pyarrow.compute as pc
 from wfstore.index import database
 from wfstore.index.catalog import folder
 from wfstore.index.compaction.output import AS_OF
-from wfstore.model.events import WORKFLOW_DELETED
-from wfstore.schema.history import ACTOR_CALLS, FACTS, KINDS, VIEW_KINDS, VIRTUAL_ACTORS
+from wfstore.model.events import ACTOR_CREATED, ACTOR_STATE_COMMITTED, WORKFLOW_DELETED
+from wfstore.schema.history import ACTOR_CALLS, DELETED, FACTS, KINDS, SUPERSEDED, VIEW_KINDS, VIRTUAL_ACTORS
 
-_FOLDS = ("workflow_facts", "run_facts", "task_facts", "attempt_facts", "actor_facts")
+_OF_ALL, _OF_ACTORS = ("workflow_facts", "run_facts", "task_facts", "attempt_facts"), ("actor_facts",)
 _ROWS = "arrived_rows"
-_OF_ACTORS = (ACTOR_CALLS, VIRTUAL_ACTORS)
+_ACTOR_KINDS = {ACTOR_CALLS, VIRTUAL_ACTORS}
+#: There are none of both where no id went on and none was deleted.
+_OF_ENDS = {SUPERSEDED, DELETED}
 
 
 class Folder:
@@ -35,23 +37,34 @@ class Folder:
         connection.register(_ROWS, rows)
         if not self._ready:
             self._prepare()
-        recalled = self._recall(older)
-        deleted = pc.any(pc.equal(rows["type"], WORKFLOW_DELETED)).as_py()
+        types = set(pc.unique(rows["type"]).to_pylist())
+        went_on, recalled = self._recall(older)
+        deleted = WORKFLOW_DELETED in types
         visible = "visible" if deleted or recalled else "visible_all"
         database.run(connection, f"CREATE OR REPLACE VIEW wfstore.visible AS {folder('folds')[visible].sql}")
-        for name in _FOLDS:
-            database.run(connection, f"CREATE OR REPLACE TABLE wfstore.{name} AS {folder('folds')[name].sql}")
+        actors = recalled or not types.isdisjoint((ACTOR_CREATED, ACTOR_STATE_COMMITTED))
+        self._fold((*_OF_ALL, *_OF_ACTORS) if actors or not self._ready else _OF_ALL)
+        # A statement takes milliseconds, whether or not there is anything for it to find.
+        nothing = set() if actors and self._has_actors() else _ACTOR_KINDS
+        nothing = nothing if deleted or went_on else nothing | _OF_ENDS
+        for kind in FACTS:
+            if kind not in nothing:
+                order = ", ".join(KINDS[kind].sort)
+                facts = connection.sql(f"{folder('facts')[kind].sql}\nORDER BY {order}").to_arrow_table()
+                yield kind, stamped(facts, as_of)
+        connection.unregister(_ROWS)
+
+    def _fold(self, names: Iterable[str]) -> None:
+        for name in names:
+            database.run(self._connection, f"CREATE OR REPLACE TABLE wfstore.{name} AS {folder('folds')[name].sql}")
         if not self._ready:
             for name in VIEW_KINDS:
-                database.run(connection, f"CREATE VIEW hot.{name} AS {folder('views')[name].sql}")
+                database.run(self._connection, f"CREATE VIEW hot.{name} AS {folder('views')[name].sql}")
             self._ready = True
-        ((actors,),) = connection.execute(folder("store")["has_actors"].sql).fetchall()
-        for kind in FACTS:
-            if kind in _OF_ACTORS and not actors:
-                continue
-            relation = connection.sql(folder("facts")[kind].sql).order(", ".join(KINDS[kind].sort))
-            yield kind, stamped(relation.to_arrow_table(), as_of)
-        connection.unregister(_ROWS)
+
+    def _has_actors(self) -> bool:
+        ((found,),) = self._connection.execute(folder("store")["has_actors"].sql).fetchall()
+        return bool(found)
 
     def _prepare(self) -> None:
         connection, tables = self._connection, folder("tables")
@@ -61,17 +74,17 @@ class Folder:
         database.run(connection, f"CREATE VIEW wfstore.arrived AS {folder('folds')['arrived'].sql}")
         database.run(connection, f"CREATE VIEW wfstore.log AS {folder('folds')['log_arrived'].sql}")
 
-    def _recall(self, older: Callable[[], list[str]]) -> bool:
-        """Fetch what older parts hold about workflows that went on."""
+    def _recall(self, older: Callable[[], list[str]]) -> tuple[bool, bool]:
+        """Fetch what older parts hold about workflows that went on. Whether some did; whether there was anything."""
         connection = self._connection
         database.run(connection, folder("fill")["forget_recalled"].sql)
         ids = [row[0] for row in connection.execute(folder("store")["to_recall_arrived"].sql).fetchall()]
         if not ids:
-            return False
+            return False, False
         paths = older()
         if paths:
             database.run(connection, folder("fill")["recalled"].sql, {"paths": paths, "ids": ids})
-        return bool(paths)
+        return True, bool(paths)
 
 
 def stamped(facts: pa.Table, as_of: int) -> pa.Table:

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -104,7 +105,8 @@ class _File:
         # Large values make a row group of few rows: one of them is not to cost the decoding of all the others.
         few = count * _ROW_GROUP_BYTES // max(self._held_bytes, 1)
         self._writer.write_table(table.slice(0, count), row_group_size=max(1, min(_ROW_GROUP_ROWS, few)))
-        rest = table.slice(count)
+        # A copy: a slice would keep the whole range of ids that it comes from.
+        rest = table.take(pa.array(np.arange(count, table.num_rows)))
         self._held_bytes = rest.nbytes
         self._held, self._held_rows = ([rest] if rest.num_rows else []), rest.num_rows
 

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wfstore.log import Reader
@@ -13,14 +14,15 @@ from wfstore.log.manifest import Part
 from wfstore.log.reader import Extent
 
 #: What is sorted and folded at a time, so that memory does not grow with the history.
-RANGE_EVENTS = 80_000
+RANGE_EVENTS = 100_000
 #: A part has so many files of each kind at most, so that their number grows with the logarithm of the history.
 MAX_GROUPS = 8
 _GROUP_EVENTS = 1_000_000
 #: So many neighbouring parts of about one size become one.
 FAN_OUT = 8
 _TIER_EVENTS = 131_072
-_SAMPLE_ROWS, _MANY_EXTENTS = 1_000, 16
+#: Neighbouring rows are about few workflows, so the sample is of more rows than are kept of it.
+_SAMPLE_ROWS, _SAMPLE_IDS, _MANY_EXTENTS = 8_000, 1_000, 16
 
 
 def tier(part: Part) -> int:
@@ -48,8 +50,8 @@ def sampled_ids(reader: Reader, extents: Iterable[Extent]) -> list[str]:
     extents = list(extents)
     for extent in extents[:: 2 if len(extents) > _MANY_EXTENTS else 1]:
         last = min(extent.first_seq + _SAMPLE_ROWS, extent.last_seq)
-        column = reader.read_range(extent.first_seq, last, columns=("workflow_id",)).column("workflow_id")
-        ids += column.drop_null().to_pylist()
+        column = reader.read_range(extent.first_seq, last, columns=("workflow_id",)).column("workflow_id").drop_null()
+        ids += column.take(pa.array(range(0, len(column), max(1, len(column) // _SAMPLE_IDS)))).to_pylist()
     return ids
 
 

@@ -72,9 +72,8 @@ def _ranges_of(runs: Sequence[str], ranges: Sequence[int]) -> Iterable[pa.Table]
     with ExitStack() as opened:
         readers = [pa.ipc.open_file(opened.enter_context(pa.OSFile(path, "rb"))) for path in runs]
         for number in range(*ranges):
-            rows = pa.Table.from_batches([reader.get_batch(number) for reader in readers])
-            yield sort_rows(rows) if len(runs) > 1 else rows
-            del rows
+            # Not kept in a variable: rows that were used are not to lie beside the next ones.
+            yield sort_rows(pa.Table.from_batches([reader.get_batch(number) for reader in readers]))
             pa.default_memory_pool().release_unused()
 
 
@@ -88,17 +87,16 @@ def fold_log(
 def _fold(storage: str, ranges: Iterable[pa.Table], target: Target, threads: int) -> list[dict[str, Any]]:
     output, folder, history = target.output(), Folder(threads), _history(storage)
     older = [file for part in history.manifest.parts if part.last_seq < target.first_seq for file in part.of(EVENTS)]
-    for rows in ranges:
-        if not rows.num_rows:
-            continue
-        events, packs = parted(rows)
-        ids = pc.min_max(rows["workflow_id"]).as_py()
+    for events, packs in map(parted, filter(len, ranges)):
+        ids = pc.min_max(events["workflow_id"]).as_py()
         near = [file for file in older if ids["min"] is not None and file.may_hold_between(ids["min"], ids["max"])]
         for kind, facts in folder.facts(for_folds(events), target.last_seq, partial(history.checked, near)):
             output.write(kind, facts)
         kept = without_deleted(events)
         output.write(EVENTS, kept)
         output.write(PACKS, packs if kept is events else _of_kept(packs, kept))
+        # Before the next range is read.
+        del events, packs, kept
     return [asdict(file) for file in output.close()]
 
 

@@ -71,14 +71,13 @@ def _follow(bucket: Bucket, end: End) -> End:
             return end
         end = link.read(bucket.storage, end.place, data, end).end
     newest: Place | None = None
-    expected = end.place.number
     for entry in bucket.entries(LOG_DIRECTORY, end.place.stem):
         found = link.parse_name(entry.name)
         if found is None:
             continue
-        if found.number != expected:
-            _check_gap(bucket, found)
-        newest, expected = found, found.number + 1
+        if found.number != (end.place.number if newest is None else newest.number + 1):
+            _check_gap(bucket, end if newest is None else newest, found)
+        newest = found
     return end if newest is None else _end_of(bucket, newest)
 
 
@@ -103,7 +102,7 @@ def find_end(bucket: Bucket, witness: Witness) -> End:
         if place is None and known is not None:
             _check_known(bucket, witness, found, known, entry)
         elif place is not None and found.number != place.number + 1:
-            _check_gap(bucket, found)
+            _check_gap(bucket, place, found)
         place = found
     if place is None:
         if known is not None:
@@ -121,9 +120,15 @@ def _check_known(bucket: Bucket, witness: Witness, first: Place, known: Place, e
         raise DamageError(bucket.storage, witness.segment, entry.bytes, reason)
 
 
-def _check_gap(bucket: Bucket, found: Place) -> None:
-    """Objects may be missing only where everything in them was moved into history files."""
-    if read_floor(bucket) < found.first_seq:
+def _check_gap(bucket: Bucket, before: End | Place, found: Place) -> None:
+    """Objects may be missing only where everything in them was moved into history files. A listing made while others
+    write may leave out what is there."""
+    if read_floor(bucket) >= found.first_seq:
+        return
+    end = before if isinstance(before, End) else _end_of(bucket, before)
+    while end.place.number < found.number and (data := bucket.get(end.place.name)) is not None:
+        end = link.read(bucket.storage, end.place, data, end).end
+    if end.place != found:
         reason = f"object {found.number - 1} before it is missing"
         raise DamageError(bucket.storage, found.name, 0, reason)
 

@@ -40,7 +40,8 @@ class ObjectLogReader:
     def __init__(self, storage: str) -> None:
         self.storage = resolve_storage(storage)
         self._bucket = bucket_of(self.storage)
-        if read_witness(self._bucket) is None and next(self._bucket.entries(LOG_DIRECTORY), None) is None:
+        self._witness = read_witness(self._bucket)
+        if self._witness is None and next(self._bucket.entries(LOG_DIRECTORY), None) is None:
             raise no_store(self.storage)
         self._lock = threading.Lock()
         # Places met so far, in order: where reading can begin without a search.
@@ -127,6 +128,7 @@ class ObjectLogReader:
     def _walk(self, cursor: Cursor, max_bytes: int | None = None, last_seq: int = 2**62) -> Iterator[Link]:
         """Verified objects in the order of the chain; the first may begin before the cursor's event."""
         after = _end(cursor)
+        next_seq = cursor.next_seq
         for batch in self._batches(cursor, max_bytes, last_seq):
             if after is None and batch[0].first_seq > cursor.next_seq:
                 raise self._gap(Place(cursor.next_seq, max(1, batch[0].number - 1)))
@@ -140,8 +142,12 @@ class ObjectLogReader:
                     raise self._gap(place)
                 found = link.read(self.storage, place, data, after)
                 after = found.end
+                next_seq = after.place.first_seq
                 self._remember(place)
                 yield found
+        # What lies behind `last_seq` was not looked for.
+        if self._witness is not None and next_seq <= last_seq:
+            self._witness.check_log(self.storage, next_seq)
 
     def _batches(self, cursor: Cursor, max_bytes: int | None, last_seq: int) -> Iterator[list[Place]]:
         """Places from the cursor's on, as they are listed, none that holds only events before it."""
