@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.cli.test_tail_follow import Growing
 from tests.index.worlds import dag, lease, spec
 from wfstore import workflow
 from wfstore.cli import app
+from wfstore.cli import watching as watching_
 from wfstore.engine import client
 from wfstore.log import write_lease
 from wfstore.model.commands import Place, RecordProgress, RecordStarted
@@ -107,6 +109,35 @@ def test_a_terminal_is_redrawn_in_place(growing: Growing) -> None:
     os.close(mine)
     assert b"\x1b[" in seen
     assert b"SUCCESSFUL" in seen
+
+
+class _Observed:
+    """A workflow whose status each look finds as the next of `statuses`, the last of them for good."""
+
+    def __init__(self, *statuses: str) -> None:
+        self._statuses = list(statuses)
+        self.store = self
+
+    def changes(self, cursor: str, *, timeout_s: float, workflow_id: str) -> SimpleNamespace:
+        return SimpleNamespace(cursor=cursor)
+
+    def history(self, workflow_id: str) -> SimpleNamespace:
+        status = self._statuses[0] if len(self._statuses) == 1 else self._statuses.pop(0)
+        return SimpleNamespace(workflow_id=workflow_id, status=status)
+
+    def seen(self) -> list[str]:
+        first = self.history("w")
+        return [first.status] + [after.status for after, _ in watching_._until_its_end(self, "", first)]
+
+
+def test_another_manager_may_go_on_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching_, "_behind_what_works", lambda: None)
+    monkeypatch.setattr(watching_, "_RESTART_S", 0.2)
+    goes_on = ["RUNNING", "RESUMABLE", "RESUMABLE", "RUNNING", "SUCCESSFUL"]
+    assert _Observed(*goes_on).seen() == goes_on
+    left = _Observed("RUNNING", "RESUMABLE").seen()
+    assert left[:2] == ["RUNNING", "RESUMABLE"] and set(left[2:]) == {"RESUMABLE"}, "nobody does"
+    assert _Observed("RESUMABLE").seen() == ["RESUMABLE"]
 
 
 def test_one_that_has_ended_or_never_was(growing: Growing) -> None:

@@ -15,7 +15,7 @@ import psutil
 from wfstore import _text as text
 from wfstore._observe.rows import Pace
 from wfstore.cli import dagtree, eta, output, views
-from wfstore.model.statuses import PENDING, RETRYING, RUNNING, WORKFLOW_ACTIVE
+from wfstore.model.statuses import PENDING, RESUMABLE, RETRYING, RUNNING, WORKFLOW_ACTIVE
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,13 +29,15 @@ _LOOK_EVERY_S = 5.0
 _OPEN = frozenset({PENDING, RUNNING, RETRYING})
 #: Looking is kept to this share of one processor, whatever changes; but nobody waits longer than this for news.
 _SHARE, _MOST_REST_S = 0.04, 5.0
+#: Another manager takes seconds to go on where one has died.
+_RESTART_S = 30.0
 #: An estimate of the end serves for so long.
 _ESTIMATE_EVERY_S = 2.0
 
 
 def watch(observed: WorkflowObservability, workflow_id: str, as_json: bool) -> History:
-    """Show it until it has ended, or nobody works on it any more; returns how it stands then. Raises
-    WorkflowNotFoundError."""
+    """Show it until it has ended, or nobody works on it any more and no other manager goes on with it for a while;
+    returns how it stands then. Raises WorkflowNotFoundError."""
     cursor = observed.changes(timeout_s=0).cursor
     found = observed.store.history(workflow_id)
     expected = _Expected()
@@ -50,10 +52,15 @@ def watch(observed: WorkflowObservability, workflow_id: str, as_json: bool) -> H
 
 def _until_its_end(observed: WorkflowObservability, cursor: str, found: History) -> Iterator[tuple[History, Changes]]:
     """What changes, and the whole as it is then."""
-    if found.status in WORKFLOW_ACTIVE:
-        _behind_what_works()
-    pace, spent = Pace(_SHARE, _MOST_REST_S), time.process_time()
-    while found.status in WORKFLOW_ACTIVE:
+    if found.status not in WORKFLOW_ACTIVE:
+        return
+    _behind_what_works()
+    pace, spent, worked_on_at = Pace(_SHARE, _MOST_REST_S), time.process_time(), time.monotonic()
+    while found.status in WORKFLOW_ACTIVE or found.status == RESUMABLE:
+        if found.status in WORKFLOW_ACTIVE:
+            worked_on_at = time.monotonic()
+        elif time.monotonic() - worked_on_at > _RESTART_S:
+            return
         pace.rest(_MOST_REST_S)
         changes = observed.changes(cursor, timeout_s=_LOOK_EVERY_S, workflow_id=found.workflow_id)
         cursor = changes.cursor
