@@ -44,6 +44,17 @@ def pair(tmp_path: Path) -> Pair:
     return copy(make(tmp_path / "stock"), tmp_path)
 
 
+def test_late_views_cover_the_files_after_a_copy_was_given_away(pair: Pair) -> None:
+    queries = [f"SELECT count(*) FROM {view}" for view in ("virtual_actors", "actor_calls", "time_spent")]
+    plain = wfstore.open(pair.path)
+    expected = [plain.sql(query).fetchall() for query in queries]
+    store = wfstore.open(pair.path)
+    own = store.connect()
+    assert [own.sql(query).fetchall() for query in queries] == expected
+    assert [store.sql(query).fetchall() for query in queries] == expected
+    assert all(count > 0 for ((count,),) in expected)
+
+
 def test_a_reader_that_met_damage_answers_rightly_once_it_is_gone(pair: Pair, tmp_path: Path) -> None:
     """The rows of a workflow that goes on are fetched by the query that sees it first; here that one fails."""
     store = wfstore.open(pair.path)

@@ -95,6 +95,7 @@ class ColdViews:
         """Let the views be about the files of the manifest; the tail keeps what came later. In the caller's
         transaction. What nobody refreshes covers everything at once."""
         self._settled, self._connection = False, connection
+        self._shape, self._covered = None, set()
         fill = folder("fill")
         database.run(connection, fill["trim_tail"].sql, {"next_seq": self.files.manifest.next_seq})
         for name in ("forget_touched", "forget_recalled", "forget_hidden", "touched_again"):
@@ -103,7 +104,6 @@ class ColdViews:
         if superseded := self._files_of(SUPERSEDED):
             with self._telling_later():
                 database.run(connection, fill["hidden_superseded"].sql, {"paths": self.files.checked(superseded)})
-        self._shape, self._covered = None, set()
         self.settle(connection)
         if not self._refreshed:
             self._cover(connection, (*VIEW_KINDS, EVENTS))

@@ -132,8 +132,8 @@ def add(connection: Connection, parts: Collection[str]) -> None:
     views = catalog.folder("views")
     for name in VIEW_KINDS:
         if name in ACTORS and name in parts:
-            run(connection, f"CREATE VIEW hot.{name} AS {views[name].sql}")
-            run(connection, f"CREATE VIEW main.{name} AS SELECT {_columns(VIEWS[name])} FROM hot.{name}")
+            run(connection, f"CREATE OR REPLACE VIEW hot.{name} AS {views[name].sql}")
+            run(connection, f"CREATE OR REPLACE VIEW main.{name} AS SELECT {_columns(VIEWS[name])} FROM hot.{name}")
     for name in VIEWS:
         if name in parts and name not in ACTORS:
             run(connection, f"CREATE OR REPLACE VIEW main.{name} AS {views[name].sql}")

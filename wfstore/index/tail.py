@@ -206,7 +206,7 @@ class Index:
                 for name in live.COLUMNS:
                     database.fill(own, name, cursor.view(f"main.{name}").to_arrow_table())
             if self._cold is not None:
-                self._cold.check(kinds_read("query"))
+                self._complete(kinds_read("query"), database.ACTORS)
                 with translated():
                     self._cold.again().attach(own)
             database.add(own, database.LATE - database.ACTORS)
