@@ -133,7 +133,8 @@ def test_the_demo_does_real_work_and_leaves_nothing(tmp_path: Path) -> None:
     assert "SUCCESSFUL" in done.stdout
     assert "measure_package x" in done.stdout
     assert "Slowest tasks" in done.stdout
-    assert done.stdout.count("  wfstore ") == 3
+    assert done.stdout.count("  wfstore ") == 4
+    assert "  wfstore dashboard --storage" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
