@@ -16,6 +16,8 @@ from wfstore.dashboard.app import create_app
 from wfstore.dashboard.server import Background, listen
 from wfstore.dashboard.settings import Settings
 
+Serve = Callable[..., str]
+
 TOKEN = "a-token-of-the-browser-tests"
 _ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -37,11 +39,12 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+def open_page(browser: Any, serve: Serve) -> Iterator[Callable[..., Any]]:
     """Opens tabs, each with a context of its own; options as of playwright's `new_context`, and `expected`: a part of
     what the console may say.
 
-    At the end of the test no request may have gone elsewhere, and no page may have said anything on its console.
+    At the end of the test no request may have gone elsewhere, and no page may have said anything on its console. It is
+    made after `serve`, so that pages are closed before a server goes away under them.
     """
     contexts, complaints, elsewhere = [], [], []
 
@@ -71,22 +74,23 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture(scope="session")
-def serve_session() -> Iterator[Callable[[str], str]]:
+def serve_session() -> Iterator[Serve]:
     yield from _servers()
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[str], str]]:
-    """Serves the store at a path; gives its address."""
+def serve() -> Iterator[Serve]:
+    """Serves what it is given, or the store at a path; gives its address."""
     yield from _servers()
 
 
-def _servers() -> Iterator[Callable[[str], str]]:
+def _servers() -> Iterator[Serve]:
     running = []
 
-    def start(path: str) -> str:
+    def start(served: str | WorkflowObservability) -> str:
         settings = Settings(TOKEN, port=0)
-        server = Background(create_app(WorkflowObservability(path, live=False), settings), listen(settings))
+        observability = WorkflowObservability(served, live=False) if isinstance(served, str) else served
+        server = Background(create_app(observability, settings), listen(settings))
         server.start()
         running.append(server)
         return f"http://127.0.0.1:{server.port}"
@@ -105,5 +109,5 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def shop_url(shop: str, serve_session: Callable[[str], str]) -> str:
+def shop_url(shop: str, serve_session: Serve) -> str:
     return serve_session(shop)

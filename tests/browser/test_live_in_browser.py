@@ -66,10 +66,10 @@ def test_a_part_that_was_drawn_before_a_change_does_not_hide_it(
     held: list[Any] = []
     page.route("**/fragment/dag*", lambda route: held.append((route, route.fetch())))
     store.start("w", "list")
-    for _ in range(200):
+    for _ in range(500):
         if held:
             break
-        page.wait_for_timeout(20)
+        page.wait_for_timeout(50)
     page.evaluate("document.querySelector('[data-dag]').dataset.before = ''")
     store.end("w", "list")
     page.wait_for_selector("g.node[data-task=list].st-SUCCESSFUL")

@@ -214,29 +214,18 @@ def _defined(workflow: WorkflowState, event: Event) -> None:
     workflow.counters[task.name] = workflow.counters.get(task.name, 0) + 1
 
 
-def resolve(workflow: WorkflowState, task: TaskState) -> None:
-    """The value of `task` is known from here on: for the task it stands for, and for that one's dependents."""
-    task.resolved = True
+def resolve(workflow: WorkflowState, task: TaskState, known: bool = True) -> None:
+    """Whether the value of `task` is known from here on: for the task it stands for, and for that one's dependents."""
+    task.resolved = known
     root = workflow.tasks[task.root]
-    if root is not task and root.resolved:
+    if root is not task and root.resolved == known:
         return
-    root.resolved = True
+    root.resolved = known
+    change = 1 if known else -1
     for task_id in root.downstream:
-        workflow.tasks[task_id].waiting -= 1
+        workflow.tasks[task_id].waiting -= change
     for task_id in root.waited_by:
-        workflow.tasks[task_id].arrived += 1
-
-
-def _unresolve(workflow: WorkflowState, task: TaskState) -> None:
-    task.resolved = False
-    root = workflow.tasks[task.root]
-    if root is not task and not root.resolved:
-        return
-    root.resolved = False
-    for task_id in root.downstream:
-        workflow.tasks[task_id].waiting += 1
-    for task_id in root.waited_by:
-        workflow.tasks[task_id].arrived -= 1
+        workflow.tasks[task_id].arrived += change
 
 
 def _close_attempt(workflow: WorkflowState, task: TaskState) -> None:
@@ -358,7 +347,7 @@ def _reset(workflow: WorkflowState, task: TaskState, event: Event) -> None:
     task.status = PENDING
     root = workflow.tasks[task.root]
     if task.resolved or root.resolved:
-        _unresolve(workflow, task)
+        resolve(workflow, task, known=False)
 
 
 def _task_canceled(workflow: WorkflowState, task: TaskState, event: Event) -> None:

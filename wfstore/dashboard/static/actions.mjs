@@ -1,6 +1,7 @@
 // What changes workflows: asked for by POST with a header that no other site's page can send.
 
 import { number, shown } from "./format.mjs";
+import * as parts from "./parts.mjs";
 
 /** Let the buttons of this page act. One listener: parts of the page are drawn anew all the time. */
 export function listen() {
@@ -26,12 +27,15 @@ async function act(id, action) {
     body = { code: chosen };
   } else if (action === "cancel" && !(await ask("Cancel this workflow?", "A canceled workflow cannot be resumed.", "Cancel it", "danger"))) return;
   say(`${action}…`);
+  // A part that is asked for in the moment of a deletion is not there any more.
+  if (action === "delete") await parts.pauseAll();
   try {
     const answer = await post(`/api/workflows/${encodeURIComponent(id)}/${action}`, body);
     if (action === "delete") location.assign("/");
     else if (action === "rerun" && answer.workflow_id) location.assign(`/workflows/${encodeURIComponent(answer.workflow_id)}`);
     else say("Done.");
   } catch (error) {
+    if (action === "delete") parts.resume();
     say(error.message, "bad");
   }
 }

@@ -56,7 +56,21 @@ export function busy() {
 /** Fetch nothing any more. */
 export function stop() {
   stopped = true;
-  for (const state of states.values()) clearTimeout(state.timer);
+  for (const state of states.values()) {
+    clearTimeout(state.timer);
+    state.timer = null;
+  }
+}
+
+/** Fetch nothing until `resume`, and wait for what is under way. */
+export async function pauseAll() {
+  stop();
+  while (busy()) await new Promise((then) => setTimeout(then, 20));
+}
+
+export function resume() {
+  stopped = false;
+  refreshAll();
 }
 
 /** All parts of the page. */
