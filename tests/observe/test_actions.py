@@ -114,6 +114,6 @@ def test_without_a_manager_nothing_is_done(stage: Stage, stored: WorkflowObserva
     with pytest.raises(errors.ManagerLostError):
         stored.bulk("cancel", ids=["running"], dry_run=False)
     remove_lease(stage.storage)
-    with pytest.raises(errors.ManagerLostError, match=r"no manager of .* runs: start one with workflow.init"):
+    with pytest.raises(errors.ManagerLostError, match=r"no manager runs: start one with workflow.init"):
         stored.cancel("running")
     assert not stored.live

@@ -90,7 +90,7 @@ class Link:
                 "that host, or in Python open the store with live=True; from elsewhere set RAY_ADDRESS to that cluster"
             )
         return (
-            f"no manager of {self._storage} runs: start one with workflow.init(storage={self._storage!r}) in a process "
+            f"no manager runs: start one with workflow.init(storage={self._storage!r}) in a process "
             "that stays, or use the command line (`wfstore resume ID`), which starts one while it works"
         )
 
