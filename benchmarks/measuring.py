@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -32,7 +31,7 @@ R = TypeVar("R")
 Goal = tuple[float | None, float | None]
 _LARGE = 30_000_000
 _LINKED_BYTES = 1 << 20
-_WATCH_S, _THOROUGH_EVERY = 0.05, 4
+_WATCH_S, _FAMILY_EVERY, _THOROUGH_EVERY = 0.05, 20, 100
 #: Processes begin anew, so that their memory is theirs alone.
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -123,16 +122,16 @@ def watched() -> Iterator[Peak]:
     def watch() -> None:
         looks = 0
         while not done.wait(_WATCH_S):
-            # Both cost the kernel milliseconds, which what is watched would miss.
-            if looks % _THOROUGH_EVERY == 0:
+            # What this costs the kernel is missing to what is watched, above all what is looked at thoroughly.
+            if looks % _FAMILY_EVERY == 0:
                 family = [own, *own.children(recursive=True)]
-                seen = [_rollup(one) for one in family]
-                peak.proportional = max(peak.proportional, sum(one["Pss"] for one in seen))
-                files = max(one["Rss"] - one["Anonymous"] for one in seen)
-                peak.shared_once = max(peak.shared_once, sum(one["Anonymous"] for one in seen) + files)
+            if looks % _THOROUGH_EVERY == _FAMILY_EVERY:
+                peak.proportional = max(peak.proportional, sum(map(_proportional, family)))
             looks += 1
-            sizes = [_resident(one) / 2**20 for one in family]
+            sizes, files = zip(*map(_resident, family), strict=True)
             peak.together, peak.largest = max(peak.together, sum(sizes)), max(peak.largest, *sizes)
+            if any(files):
+                peak.shared_once = max(peak.shared_once, sum(sizes) - sum(files) + max(files))
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -143,20 +142,22 @@ def watched() -> Iterator[Peak]:
         thread.join()
 
 
-def _resident(process: psutil.Process) -> int:
+def _resident(process: psutil.Process) -> tuple[float, float]:
+    """MB of a process; MB of these that are files, where Linux tells."""
     try:
-        return int(process.memory_info().rss)
+        info = process.memory_info()
     except psutil.NoSuchProcess:
-        return 0
+        return 0.0, 0.0
+    return info.rss / 2**20, getattr(info, "shared", 0) / 2**20
 
 
-def _rollup(process: psutil.Process) -> defaultdict[str, float]:
-    """What Linux says about the memory of a process as a whole, in MB."""
+def _proportional(process: psutil.Process) -> float:
+    """What Linux says about the memory of a process as a whole, in MB, what is shared in parts."""
     try:
         lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
     except OSError:
-        return defaultdict(float)
-    return defaultdict(float, {line.split(":")[0]: int(line.split()[1]) / 1024 for line in lines[1:]})
+        return 0.0
+    return sum(int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:"))
 
 
 def alone(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 
 import pytest
+
+# Where an environment has Python keep no bytecode, every worker would compile all tests, and every interpreter that a
+# test starts all of wfstore: seconds of each, again and again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Ray leaves the address of the newest cluster in its folder, where drivers look for it: each pytest worker has a folder
 # of its own, and so clusters of its own.

@@ -275,9 +275,14 @@ class Store(Comparisons, Costs):
         return Follower(WholeLog(self._reader, HistoryFiles(self.storage)), id, since)
 
     def report(self, name: str, **params: Any) -> pl.DataFrame:
-        """Run a report of `queries/reports/`. Raises ValueError for a report or parameter there is not."""
+        """Run a report of `queries/reports/`. Raises ValueError for a report or parameter there is not, or a value that
+        it does not take; WorkflowNotFoundError where it is about one id that there is not."""
         query = reports.find(name)
-        return to_polars(self._index.run(query, reports.bind(query, params)))
+        given = reports.bind(query, params)
+        found = to_polars(self._index.run(query, given))
+        if found.is_empty() and given.get("id") is not None:
+            self.history(given["id"])
+        return found
 
     def reports(self) -> pl.DataFrame:
         """The reports there are: name, summary, grain, parameters."""

@@ -1,6 +1,4 @@
 -- name: log_arrived
 -- summary: Rows that are being taken into history files, and older ones about the same workflows.
 -- grain: seq
-SELECT * FROM wfstore.arrived
-UNION ALL BY NAME
-SELECT * FROM wfstore.recalled
+SELECT * FROM log_rows

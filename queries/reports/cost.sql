@@ -1,8 +1,8 @@
 -- name: cost
 -- summary: What ended attempts cost: the resources they held, times how long, times a price per hour; and what of it came to nothing. The parts add up to the whole.
 -- grain: value
--- param: by VARCHAR = name: What to group by: name (of the workflows), workflow, task_key, user or metadata.KEY.
--- param: prices VARCHAR = {"cpu":1}: Price per hour of each resource, a JSON object: cpu, gpu, memory (per GiB), and custom resources by name; without it the cost is in CPU hours.
+-- param: by VARCHAR(name|workflow|task_key|user|metadata.KEY) = name: What to group by: name (of the workflows), workflow, task_key, user or metadata.KEY.
+-- param: prices JSON = {"cpu":1}: Price per hour of each resource, a JSON object: cpu, gpu, memory (per GiB), and custom resources by name; without it the cost is in CPU hours.
 -- param: currency VARCHAR = NULL: What the prices are in; it is only repeated in the answer.
 -- param: workflow VARCHAR = NULL: Only workflows of this name.
 -- param: since TIMESTAMP = NULL: Only attempts submitted from then on.

@@ -2,7 +2,7 @@
 -- summary: The longest chain of tasks of one workflow: of all that led from one to the next, the one whose durations sum up highest.
 -- grain: task_id
 -- param: id VARCHAR = NULL: Id of the workflow; without it the one submitted last.
--- param: scope VARCHAR = path: The tasks of the chain alone (path), or after them all others too, with their slack (all).
+-- param: scope VARCHAR(path|all) = path: The tasks of the chain alone (path), or after them all others too, with their slack (all).
 -- column: workflow_id VARCHAR: Id of the workflow.
 -- column: position BIGINT: Place in the chain, from 1; NULL beside it.
 -- column: task_id VARCHAR: Id of the task.

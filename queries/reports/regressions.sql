@@ -8,13 +8,13 @@
 -- param: baseline_code VARCHAR = NULL: Before: those of this code_hash or git_commit; without it whatever is not of code.
 -- param: workflow VARCHAR = NULL: Only workflows of this name.
 -- param: task VARCHAR = NULL: Only tasks of this task_key.
--- param: measure VARCHAR = NULL: Only this one: duration_s, output_bytes, retries or queue_s.
+-- param: measure VARCHAR(duration_s|output_bytes|retries|queue_s) = NULL: Only this one: duration_s, output_bytes, retries or queue_s.
 -- param: min_ratio DOUBLE = 1.1: How many times as much it has to be to count as worse.
 -- param: max_p DOUBLE = 0.02: The share of keys that may be reported of a measure in which nothing changed.
 -- param: max_q DOUBLE = 0.2: The share of false rows that is accepted among those of one measure (Benjamini and Hochberg).
 -- param: least BIGINT = 10: With fewer workflows than this on a side nothing is said of a task.
 -- param: most BIGINT = 500: At most so many workflows of a name are taken on each side, drawn evenly.
--- param: verdict VARCHAR = worse: Only rows of this verdict; any for all that was compared or left out.
+-- param: verdict VARCHAR(worse|no worse|too few|any) = worse: Only rows of this verdict; any for all that was compared or left out.
 -- column: workflow_name VARCHAR: Name of the workflows.
 -- column: task_key VARCHAR: What makes the tasks comparable; see tasks.
 -- column: measure VARCHAR: duration_s (of successful tasks), output_bytes (of them), retries (for each task), or queue_s (wait for a worker).

@@ -3,7 +3,7 @@
 -- grain: workflow_name, and task_key or workflow_id
 -- param: id VARCHAR = NULL: Only this workflow.
 -- param: workflow VARCHAR = NULL: Only workflows of this name.
--- param: by VARCHAR = task: A row for each task_key (task) or for each workflow (workflow).
+-- param: by VARCHAR(task|workflow) = task: A row for each task_key (task) or for each workflow (workflow).
 -- param: since TIMESTAMP = NULL: Only attempts submitted from then on.
 -- param: until TIMESTAMP = NULL: Only attempts submitted before then.
 -- param: limit BIGINT = NULL: How many rows.

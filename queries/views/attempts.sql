@@ -17,25 +17,42 @@ SELECT
     facts.node_id,
     facts.worker_pid,
     facts.ray_task_id,
-    (facts.request ->> '$.num_cpus')::DOUBLE AS num_cpus,
-    (facts.request ->> '$.num_gpus')::DOUBLE AS num_gpus,
+    facts.asked[1]::DOUBLE AS num_cpus,
+    facts.asked[2]::DOUBLE AS num_gpus,
     facts.error_type,
     facts.error_message,
-    facts.outcome ->> '$.traceback' AS traceback,
-    (facts.outcome ->> '$.fetch_s')::DOUBLE AS fetch_s,
-    (facts.outcome ->> '$.checkpoint_s')::DOUBLE AS checkpoint_s,
+    facts.said[1] AS traceback,
+    facts.said[2]::DOUBLE AS fetch_s,
+    facts.said[3]::DOUBLE AS checkpoint_s,
     facts.request AS resources,
-    facts.outcome ->> '$.stdout' AS stdout,
-    facts.outcome ->> '$.stderr' AS stderr,
+    facts.said[4] AS stdout,
+    facts.said[5] AS stderr,
     coalesce(facts.changed_hash, task.function_hash) AS function_hash,
     task.name AS task_name,
-    coalesce(task.definition ->> '$.type', 'function') AS task_type,
+    coalesce(task.defined[1], 'function') AS task_type,
     flow.name AS workflow_name,
     facts.submitted_seq,
     (facts.told ->> '$.progress')::DOUBLE AS progress,
     facts.told ->> '$.progress_message' AS progress_message,
     facts.told -> '$.progress_metrics' AS progress_metrics,
-    coalesce(task.definition ->> '$.key', task.definition ->> '$.function') AS task_key
-FROM wfstore.attempt_facts AS facts
-LEFT JOIN wfstore.task_facts AS task ON task.workflow_id = facts.workflow_id AND task.task_id = facts.task_id
+    coalesce(task.defined[2], task.defined[3]) AS task_key
+FROM (
+    SELECT
+        *,
+        -- several paths at once: JSON is parsed once for all of them
+        json_extract_string(request, ['$.num_cpus', '$.num_gpus']) AS asked,
+        json_extract_string(
+            outcome, ['$.traceback', '$.fetch_s', '$.checkpoint_s', '$.stdout', '$.stderr']
+        ) AS said
+    FROM wfstore.attempt_facts
+) AS facts
+LEFT JOIN (
+    SELECT
+        workflow_id,
+        task_id,
+        name,
+        function_hash,
+        json_extract_string(definition, ['$.type', '$.key', '$.function']) AS defined
+    FROM wfstore.task_facts
+) AS task ON task.workflow_id = facts.workflow_id AND task.task_id = facts.task_id
 LEFT JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = facts.workflow_id

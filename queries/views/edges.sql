@@ -6,9 +6,9 @@ WITH defined AS (
         workflow_id,
         task_id,
         definition ->> '$.creator' AS creator,
-        coalesce((definition -> '$.upstream')::VARCHAR[], []) AS upstream,
-        coalesce((definition -> '$.kinds')::VARCHAR[], []) AS kinds
-    FROM wfstore.task_facts
+        coalesce(given[1]::VARCHAR[], []) AS upstream,
+        coalesce(given[2]::VARCHAR[], []) AS kinds
+    FROM (SELECT *, json_extract(definition, ['$.upstream', '$.kinds']) AS given FROM wfstore.task_facts)
 ),
 continued AS (
     SELECT workflow_id, task_id, arg_max(attributes, seq) ->> '$.output_task' AS output_task

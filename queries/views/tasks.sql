@@ -5,9 +5,9 @@ SELECT
     facts.workflow_id,
     facts.task_id,
     facts.name,
-    facts.definition ->> '$.function' AS "function",
+    facts.defined[1] AS "function",
     facts.status,
-    coalesce((facts.definition -> '$.upstream')::VARCHAR[], []) AS upstream,
+    coalesce(facts.given[1]::VARCHAR[], []) AS upstream,
     facts.attempts,
     facts.ready_at,
     facts.ready_at AS submitted_at,
@@ -17,24 +17,32 @@ SELECT
     tried.duration_s,
     date_diff('microsecond', facts.started_at, facts.ended_at) / 1e6 AS elapsed_s,
     facts.output_bytes,
-    facts.outcome ->> '$.output_repr' AS output_repr,
-    (facts.outcome ->> '$.checkpointed')::BOOLEAN AS checkpointed,
+    facts.said[1] AS output_repr,
+    facts.said[2]::BOOLEAN AS checkpointed,
     facts.error_type,
     facts.error_message,
-    coalesce(facts.definition -> '$.metadata', '{}') AS metadata,
+    coalesce(facts.given[2], '{}') AS metadata,
     facts.retries,
-    facts.definition ->> '$.creator' AS creator,
-    coalesce(facts.definition -> '$.options', '{}') AS options,
-    coalesce(facts.definition ->> '$.type', 'function') AS type,
+    facts.defined[2] AS creator,
+    coalesce(facts.given[3], '{}') AS options,
+    coalesce(facts.defined[3], 'function') AS type,
     make_timestamp((coalesce(facts.next_attempt, facts.timer) ->> '$.due_at')::BIGINT) AS due_at,
     flow.name AS workflow_name,
     facts.defined_seq,
     (facts.told ->> '$.progress')::DOUBLE AS progress,
     facts.told ->> '$.progress_message' AS progress_message,
     facts.told -> '$.progress_metrics' AS progress_metrics,
-    coalesce(facts.definition ->> '$.key', facts.definition ->> '$.function') AS task_key,
-    CASE WHEN facts.recoded IS NULL THEN facts.definition ELSE facts.recoded END ->> '$.code' AS code_hash
-FROM wfstore.task_facts AS facts
+    coalesce(facts.defined[4], facts.defined[1]) AS task_key,
+    CASE WHEN facts.recoded IS NULL THEN facts.defined[5] ELSE facts.recoded ->> '$.code' END AS code_hash
+FROM (
+    SELECT
+        *,
+        -- several paths at once: JSON is parsed once for all of them
+        json_extract_string(definition, ['$.function', '$.creator', '$.type', '$.key', '$.code']) AS defined,
+        json_extract(definition, ['$.upstream', '$.metadata', '$.options']) AS given,
+        json_extract_string(outcome, ['$.output_repr', '$.checkpointed']) AS said
+    FROM wfstore.task_facts
+) AS facts
 JOIN wfstore.workflow_facts AS flow ON flow.workflow_id = facts.workflow_id
 LEFT JOIN (
     SELECT

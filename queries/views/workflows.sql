@@ -23,17 +23,25 @@ SELECT
     flow.error_message,
     flow.failed_task_id,
     coalesce(flow.described -> '$.metadata', '{}') AS metadata,
-    flow.submission ->> '$.rerun_of' AS rerun_of,
+    flow.said[1] AS rerun_of,
     flow.submitted_seq,
     CASE
         WHEN flow.decided = 'SUCCESSFUL' THEN 1
         ELSE (task.tasks_done * 1000000 + task.running_parts) / (task.tasks * 1000000)
     END AS progress,
-    flow.submission ->> '$.shape' AS dag_hash,
+    flow.said[2] AS dag_hash,
     coalesce(flow.submission -> '$.driver.versions', '{}') AS versions,
-    flow.submission ->> '$.driver.git.commit' AS git_commit,
-    (flow.submission ->> '$.driver.git.dirty')::BOOLEAN AS git_dirty
-FROM wfstore.workflow_facts AS flow
+    flow.said[3] AS git_commit,
+    flow.said[4]::BOOLEAN AS git_dirty
+FROM (
+    SELECT
+        *,
+        -- several paths at once: JSON is parsed once for all of them
+        json_extract_string(
+            submission, ['$.rerun_of', '$.shape', '$.driver.git.commit', '$.driver.git.dirty']
+        ) AS said
+    FROM wfstore.workflow_facts
+) AS flow
 LEFT JOIN (
     SELECT
         workflow_id,

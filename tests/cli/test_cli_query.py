@@ -112,7 +112,8 @@ def test_reports_are_listed_with_a_sentence_each(wfstore: Command, store: str) -
 def test_every_report_runs(wfstore: Command, store: str) -> None:
     for row in json.loads(wfstore("report", "--storage", store, "--json").out):
         answer = wfstore("report", row["name"], "--storage", store)
-        assert (answer.code, answer.err) == (0, ""), row["name"]
+        without_rows = answer.out.count("\n") == 1
+        assert (answer.code, answer.err[:16]) == (0, "Nothing to show:" if without_rows else ""), row["name"]
 
 
 def test_an_unknown_report_is_named(wfstore: Command, store: str) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 
@@ -78,6 +78,10 @@ class FakeObservability:
         self._news = threading.Condition()
 
     # -- questions ------------------------------------------------------------------------------------------------
+
+    @property
+    def store(self) -> NoReturn:
+        raise errors.StorageError("memory", "no store lies behind these rows")
 
     def why_not_live(self) -> str:
         return "" if self.live else "No manager of this storage runs; start one with `wfstore dashboard --ray`."

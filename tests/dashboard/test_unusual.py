@@ -91,6 +91,26 @@ def test_nobody_waits_for_a_slow_store(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(reports.asked) == 3  # by one thread, whoever asked
 
 
+def test_a_large_store_is_looked_at_once_the_page_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unusual, "DRAWN_S", 0.05)
+    reports = Reports(stuck=STUCK)
+    made = over(reports)
+    assert made.lines(large=True) == ((), True)
+    assert reports.asked == []
+    assert made._making is not None
+    made._making.join(10)
+    assert [line.kind for line in made.lines(large=True).lines] == ["stuck"]
+
+
+def test_nothing_is_looked_at_after_the_end() -> None:
+    reports = Reports(stuck=STUCK)
+    made = over(reports)
+    assert made.lines(large=True) == ((), True)
+    made.close()
+    assert made._making is not None and not made._making.is_alive()
+    assert reports.asked == []
+
+
 def test_a_store_that_cannot_be_read_has_nothing_unusual() -> None:
     assert over(Reports(stuck=QueryError("gone"))).lines() == NOTHING
 
@@ -102,7 +122,7 @@ def test_the_overview_shows_them_escaped_and_nothing_where_there_is_nothing(tmp_
     with TestClient(app, base_url="http://127.0.0.1:8266", headers={"Authorization": "Bearer t0ken"}) as client:
         assert "unusual-title" not in client.get("/").text
         lines = (Line("stuck", "<b>fit</b>", "/workflows/w1", "stuck"),)
-        app.state.unusual = SimpleNamespace(lines=lambda: Answer(lines, True))
+        app.state.unusual = SimpleNamespace(lines=lambda **_: Answer(lines, True), close=lambda: None)
         for path in ("/", "/fragment/summary"):
             page = client.get(path).text
             assert "unusual-title" in page and "&lt;b&gt;fit" in page and "<b>fit" not in page

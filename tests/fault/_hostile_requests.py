@@ -33,7 +33,7 @@ class Queries:
         self._places = laid_out(folder)
         self._before = everything(self._places)
         os.environ["SECRET_OF_TEST"] = SECRET
-        self._open = None if off is None else database.create(replacements=True)
+        self._open = None if off is None else database.whole(replacements=True)
         self._sandbox = Sandbox(self._places["store"], processes=1, timeout_s=3.0)
 
     def close(self) -> None:

@@ -263,9 +263,9 @@ class Place:
         self.folder = folder
         self.secret = folder / "secret.txt"
         self.secret.write_text(SECRET)
-        self.locked = database.create(replacements=False)
+        self.locked = database.whole(replacements=False)
         child.lock(self.locked, [])
-        self.open = database.create(replacements=False)
+        self.open = database.whole(replacements=False)
         self.before = self.seen()
 
     def seen(self) -> Any:

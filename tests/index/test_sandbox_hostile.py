@@ -225,7 +225,7 @@ def sandbox(places: dict[str, str]) -> Iterator[Sandbox]:
 @pytest.fixture(scope="module")
 def locked(places: dict[str, str]) -> duckdb.DuckDBPyConnection:
     """The same lock over the same files, with no gate before it."""
-    connection = database.create(replacements=False)
+    connection = database.whole(replacements=False)
     names = [str(path) for path in Path(places["history"]).glob("*.parquet") if not path.name.startswith("packs")]
     child.lock(connection, names)
     return connection

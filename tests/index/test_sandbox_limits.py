@@ -36,7 +36,7 @@ def trying(name, call):
 
 names = [name for name in os.listdir(history) if name.endswith(".parquet")]
 file = next(name for name in names if name.startswith("workflows"))
-connection = database.create(replacements=False)
+connection = database.whole(replacements=False)
 child.lock(connection, names)
 trying("read history", lambda: connection.sql(f"FROM read_parquet('{file}')").fetchall())
 trying("copy over it", lambda: connection.execute(f"COPY (SELECT 1) TO '{file}' (USE_TMP_FILE false)"))

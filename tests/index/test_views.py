@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.index.worlds import World, dag, fan, lease, spec
+from wfstore.errors import QueryError
 from wfstore.index import catalog, database
 from wfstore.model.commands import Cancel, Delete, Interrupt, Resume
 from wfstore.model.events import Event
@@ -13,9 +14,7 @@ from wfstore.schema.views import VIEWS, event_sentences
 
 
 def whole() -> database.Connection:
-    connection = database.create(replacements=False)
-    database.add(connection, database.LATE)
-    return connection
+    return database.whole(replacements=False)
 
 
 def test_what_is_made_late_is_there_for_whoever_asks() -> None:
@@ -32,6 +31,12 @@ def test_what_is_made_late_is_there_for_whoever_asks() -> None:
         first = sorted(world.index.sql(query).fetchall())
         assert first[0][0]
         assert sorted(world.index.sql(query).fetchall()) == first
+
+
+@pytest.mark.parametrize(("said", "meant"), [("workflow", "workflows"), ("time_spend", "time_spent")])
+def test_a_name_there_is_not_is_told_from_all_there_are(said: str, meant: str) -> None:
+    with pytest.raises(QueryError, match=f'Did you mean "{meant}"'):
+        World().index.sql(f"FROM {said}")
 
 
 def test_every_view_has_the_declared_columns_types_and_comments() -> None:
@@ -54,7 +59,7 @@ def test_the_main_schema_holds_the_views_and_nothing_else() -> None:
 
 
 def test_the_log_table_has_every_column_of_an_event_but_the_payload() -> None:
-    found = database.create(replacements=False).sql("DESCRIBE wfstore.log").fetchall()
+    found = whole().sql("DESCRIBE wfstore.log").fetchall()
     assert [row[0] for row in found] == [name for name in EVENT_SCHEMA.names if name != "payload"]
 
 

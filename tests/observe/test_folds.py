@@ -6,6 +6,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -77,6 +78,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch, stored: WorkflowObservability) -> No
         raise AssertionError("SQL was asked")
 
     monkeypatch.setattr(stored._store._index, "scan", asked)
+    monkeypatch.setattr(stored._store._index, "events_of", asked)
     monkeypatch.setattr(stored._store._index, "refresh", asked)
 
 
@@ -97,6 +99,24 @@ def test_what_is_followed_costs_no_sql(
     stage.world.finish()
     stage.commit()
     assert stored.workflow("w")["status"] == "SUCCESSFUL"
+
+
+def test_those_that_begin_together_are_asked_for_at_once(
+    stage: Stage, stored: WorkflowObservability, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [f"w{number}" for number in range(5)]
+    cursor = stored.changes().cursor
+    for workflow_id in ids:
+        stage.world.submit(workflow_id, dag(spec("a"), spec("b", 0)))
+    stage.commit()
+    index = stored._store._index
+    events_of = Mock(wraps=index.events_of)
+    monkeypatch.setattr(index, "events_of", events_of)
+    told = stored.changes(cursor, timeout_s=5)
+    assert [sorted(call.args[0]) for call in events_of.call_args_list] == [ids]
+    forbid(monkeypatch, stored)
+    assert {row["workflow_id"] for row in told.workflows} == set(ids)
+    assert told.tasks == [row for one in told.workflows for row in stored.tasks(one["workflow_id"]).values()]
 
 
 def test_one_that_never_pauses_is_told_of_in_pieces(stage: Stage, stored: WorkflowObservability) -> None:

@@ -12,7 +12,8 @@ import wfstore
 from tests.index.worlds import World, dag, spec
 from wfstore import errors
 from wfstore._asof import place
-from wfstore.log import open_writer
+from wfstore.index import tail
+from wfstore.log import now_us, open_writer
 from wfstore.model import events as ev
 from wfstore.model.commands import Delete
 from wfstore.model.events import Event
@@ -183,6 +184,16 @@ def test_open_workflows_run_unless_the_log_says_otherwise(tmp_path: Path) -> Non
     store = wfstore.open(tmp_path / "store")
     seen = [statuses(store.as_of(seq))["one"] for seq in range(stopped - 1, stopped + 3)]
     assert seen == ["RUNNING", "RESUMABLE", "RUNNING", "RESUMABLE"]
+
+
+def test_what_ran_then_runs_however_long_one_looks(
+    world: World, plain: wfstore.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that stands still for a day between two looks at its clock, or one whose clock is set."""
+    seq = seq_of(world, ev.ATTEMPT_SUCCEEDED)
+    past = plain.as_of(seq)
+    monkeypatch.setattr(tail, "now_us", lambda: now_us() + 86_400_000_000)
+    assert statuses(past) == statuses(plain.as_of(seq)) == {"one": "RUNNING"}
 
 
 def test_the_past_can_only_be_asked(clock: wfstore.Store) -> None:

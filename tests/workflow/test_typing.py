@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from mypy import api
 
 PROGRAM = """
@@ -24,10 +25,11 @@ reveal_type(workflow.run(workflow.sleep(1.0)))
 """
 
 
-def test_mypy_sees_through_bind(tmp_path: Path) -> None:
+def test_mypy_sees_through_bind(tmp_path: Path, cache: pytest.Cache) -> None:
+    """What mypy knows of other packages it keeps from one run of the tests to the next."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    told, complaints, _ = api.run(["--cache-dir", str(tmp_path / "cache"), "--follow-imports=silent", str(program)])
+    told, complaints, _ = api.run(["--cache-dir", str(cache.mkdir("mypy")), "--follow-imports=silent", str(program)])
     assert complaints == ""
     revealed = [line.partition("Revealed type is ")[2] for line in told.splitlines() if "Revealed type" in line]
     assert [text.strip('"').removeprefix("builtins.") for text in revealed] == ["int", "int", "int", "None"]

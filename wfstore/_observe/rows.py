@@ -55,7 +55,7 @@ class StoredRows:
         self._store = store
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[int, tuple[int, bool], History]] = OrderedDict()
-        self._folds = Folds(open_reader(store.storage), lambda workflow_id: store._index.scan(workflow_id).events)
+        self._folds = Folds(open_reader(store.storage), lambda ids: store._index.events_of(ids))
 
     @property
     def as_of_seq(self) -> int:
@@ -139,6 +139,7 @@ class StoredRows:
         workflows: list[Row] = []
         found: list[Row] = []
         gone: list[str] = []
+        self._folds.make(tasks)
         for workflow_id in ids:
             wanted = tasks.get(workflow_id, ())
             rows = self._followed(workflow_id, wanted, make=True) if workflow_id in tasks else None

@@ -75,7 +75,7 @@ class Diff:
             f"{rows['status']['a']} -> {rows['status']['b']}"
             if not rows["status"]["same"]
             else str(rows["status"]["b"]),
-            f"time {_spans(self.a.elapsed_s, self.b.elapsed_s)}",
+            *([f"time {spans}"] if (spans := _spans(self.a.elapsed_s, self.b.elapsed_s)) else []),
             f"tasks {self.a.tasks.height:,} -> {self.b.tasks.height:,} ({self.added.height:,} added, "
             f"{self.gone.height:,} gone, {self.changed.height:,} changed)",
             f"outputs {text.size(_total(self.a, 'output_bytes'))} -> {text.size(_total(self.b, 'output_bytes'))}",

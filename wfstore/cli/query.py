@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import wfstore
+from wfstore import _text as text
 from wfstore.cli import formats, past
 from wfstore.cli.formats import FormatOption, OutputOption
 from wfstore.cli.options import AsJson, Storage
@@ -68,6 +69,19 @@ def report(
     store = wfstore.open(storage)
     frame = store.report(name, **given) if name else store.reports()
     formats.write(frame, chosen, target, human=True)
+    if frame.is_empty():
+        typer.echo(f"Nothing to show: {text.safe(_why_nothing(store, given))}.", err=True)
+
+
+def _why_nothing(store: wfstore.Store, given: dict[str, str]) -> str:
+    """What a report without rows says on stderr."""
+    name = given.get("workflow")
+    if store.workflows(limit=1).is_empty():
+        return "the store holds no workflow"
+    if name is not None and store.workflows(name=name, limit=1).is_empty():
+        return f"no workflow has the name {name!r}"
+    told = ", ".join(f"{key}={value}" for key, value in given.items())
+    return f"nothing fits {told}" if told else "so far there is nothing that this report is about"
 
 
 def _write_page(target: Path, storage: str | None, given: dict[str, str]) -> None:

@@ -56,6 +56,7 @@ def create_app(observability: WorkflowObservability, settings: Settings) -> Star
         yield
         hub.close()
         await in_thread(queries.close, app)
+        await in_thread(app.state.unusual.close)
 
     app = Starlette(
         routes=all_routes(),

@@ -7,12 +7,13 @@ application, which makes an error page of them.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -27,13 +28,14 @@ from wfstore.dashboard import (
     views,
 )
 from wfstore.dashboard.shapes import Query
-from wfstore.dashboard.unusual import NOTHING, Answer
+from wfstore.dashboard.unusual import MANY_EVENTS, NOTHING, Answer
 from wfstore.errors import WorkflowNotFoundError
 
 #: Parts of pages that can be had alone: the names of their templates.
 OVERVIEW_PARTS = ("summary", "workflows")
 WORKFLOW_PARTS = ("head", "dag", "timeline", "spent", "tasks", "errors", "attempts", "events")
 
+_PAGES = ("overview.html.j2", "workflow.html.j2")
 _places = views.Places()
 
 
@@ -44,12 +46,18 @@ def overview(request: Request) -> Response:
         return _no_part(request, part, OVERVIEW_PARTS)
     observability = past.asked(request)
     view = views.Overview(observability, Query(request.query_params))
-    now = observability is request.app.state.observability  # what was unusual in the past, reports say
-    unusual: Answer = NOTHING
-    if now and part in (None, "summary"):
+
+    def unusual() -> Answer:
+        if observability is not request.app.state.observability:  # what was unusual in the past, reports say
+            return NOTHING
         # First what the page cannot do without: the other takes long, and both processors.
         view.prepare(part is None)
-        unusual = request.app.state.unusual.lines()
+        many = observability.store._index.as_of_seq > MANY_EVENTS
+        found: Answer = request.app.state.unusual.lines(large=many)
+        return found
+
+    if part != "summary":
+        view.table  # noqa: B018 - what is wrong with the filters is said before anything is drawn
     context = {"view": view, "unusual": unusual}
     return _render(request, f"parts/{part}.html.j2" if part else "overview.html.j2", observability, context)
 
@@ -110,13 +118,25 @@ def _asked(request: Request) -> _Asked:
 
 
 def _render(request: Request, template: str, observability: WorkflowObservability, context: dict[str, Any]) -> Response:
-    live = observability.live
-    common = {"live": live, "why_not_live": "" if live else observability.why_not_live(), "shapes": shapes}
-    said = {**common, **past.context(request, observability), **context}
-    response: Response = request.app.state.templates.TemplateResponse(request, template, said)
+    """A page or a part of one; context: what its template takes. Raises as its view does; of a page without a query,
+    what its view raises once the head is sent stands at its end."""
+    said = {**common(request, observability), **context}
+    response: Response
+    if template in _PAGES and not request.url.query:  # whatever a query says can be refused
+        pieces = templating.in_two(template, said)
+        response = StreamingResponse(chain((next(pieces),), pieces), media_type="text/html")
+    else:
+        response = request.app.state.templates.TemplateResponse(request, template, said)
     # what is shown is true for a moment only; a browser that goes back asks again
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def common(request: Request, observability: WorkflowObservability) -> dict[str, Any]:
+    """What every template takes."""
+    live = observability.live
+    found = {"live": live, "why_not_live": "" if live else observability.why_not_live(), "shapes": shapes}
+    return {**found, **past.context(request, observability)}
 
 
 def _no_part(request: Request, part: str, known: tuple[str, ...]) -> Response:

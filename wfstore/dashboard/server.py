@@ -18,11 +18,14 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from wfstore.dashboard.settings import Settings
+from wfstore.dashboard.warming import Warming
 
 _log = logging.getLogger("wfstore.dashboard")
 
 #: What streams and slow answers get to end by themselves once the server stops.
 GRACE_S = 2
+#: The same for a statement that nobody waits for.
+STATEMENT_S = 5
 _BACKLOG = 1024
 
 
@@ -71,8 +74,10 @@ class Server(uvicorn.Server):
             )
         )
         self._started = started
+        self._warming: Warming | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._warming = Warming(self._app)
         await super().startup(sockets=sockets)
         if self.started and self._started is not None:
             self._started()
@@ -97,6 +102,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.hub.close()
+        if self._warming is not None:
+            await asyncio.to_thread(self._warming.end, STATEMENT_S)
         await super().shutdown(sockets=sockets)
 
     @contextlib.contextmanager

@@ -7,7 +7,8 @@ reorder or hide what stands around them are shown as their escapes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
@@ -22,7 +23,11 @@ from starlette.templating import Jinja2Templates
 from wfstore import _text as text
 from wfstore._version import __version__
 from wfstore.draw._style import icons
+from wfstore.errors import WfstoreError
 
+#: Where the main part of every page begins, in base.html.j2.
+_MAIN = "<main"
+_log = logging.getLogger("wfstore.dashboard")
 #: A path ends at these, however they are encoded; such an id goes into the query instead.
 _DOTS = frozenset((".", ".."))
 
@@ -56,6 +61,25 @@ def environment() -> jinja2.Environment:
 def templates() -> Jinja2Templates:
     """What the application keeps as `app.state.templates`."""
     return Jinja2Templates(env=environment())
+
+
+def in_two(name: str, context: Mapping[str, Any]) -> Iterator[str]:
+    """A page in two pieces: a browser fetches what the head names while the rest is made. An error in the second is a
+    line of the page."""
+    made: list[str] = []
+    pieces = environment().get_template(name).generate(context)
+    for piece in pieces:
+        made.append(piece)
+        if _MAIN in piece:
+            break
+    yield "".join(made)
+    made = []
+    try:
+        made.extend(pieces)
+    except WfstoreError as error:
+        _log.warning("%s could not be made to its end: %s", name, error)
+        made.append(Markup('<p class="banner" role="alert">{} Load the page again.</p>').format(sentence(str(error))))
+    yield "".join(made)
 
 
 def workflow_path(workflow_id: str, fragment: str | None = None, **query: Any) -> str:

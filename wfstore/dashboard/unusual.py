@@ -19,6 +19,9 @@ from wfstore.errors import WfstoreError
 
 #: So long an answer is shown; so long a page waits for one that is not ready; so many lines of each kind.
 KEPT_S, WAIT_S, LINES = 60.0, 0.1, 3
+#: With more it takes long in any case, and is begun when the page that asked is drawn, here and in the browser.
+MANY_EVENTS, DRAWN_S = 1_000_000, 1.0
+CLOSE_S = 5.0
 _log = logging.getLogger("wfstore.dashboard")
 
 Row = dict[str, Any]
@@ -52,20 +55,31 @@ class Unusual:
         self._lines: tuple[Line, ...] = ()
         self._made_at: float | None = None
         self._making: threading.Thread | None = None
+        self._closed = threading.Event()
 
-    def lines(self) -> Answer:
-        """Those of the last minute; where there are none yet, what was known before."""
+    def lines(self, large: bool = False) -> Answer:
+        """Those of the last minute; where there are none yet, what was known before. large: the store has
+        `MANY_EVENTS`."""
         with self._lock:
             if self._made_at is not None and time.monotonic() - self._made_at < KEPT_S:
                 return Answer(self._lines, False)
             if self._making is None or not self._making.is_alive():
-                self._making = threading.Thread(target=self._make, name="wfstore-unusual", daemon=True)
+                self._making = threading.Thread(
+                    target=self._make, args=(DRAWN_S if large else 0.0,), name="wfstore-unusual", daemon=True
+                )
                 self._making.start()
             making = self._making
-        making.join(WAIT_S)
+        making.join(0.0 if large else WAIT_S)
         return Answer(self._lines, making.is_alive())
 
-    def _make(self) -> None:
+    def close(self) -> None:
+        """Look no more, and wait for what is under way: a process that ends meanwhile ends with an abort."""
+        self._closed.set()
+        if self._making is not None:
+            self._making.join(CLOSE_S)
+
+    def _make(self, after_s: float) -> None:
+        self._closed.wait(after_s)
         try:
             found = tuple(line for name, say in _KINDS.items() for line in map(say, self._rows(name)))
         except WfstoreError as error:  # the page's other parts say what is wrong with the store
@@ -75,7 +89,7 @@ class Unusual:
             self._lines, self._made_at = found, time.monotonic()
 
     def _rows(self, report: str) -> list[Row]:
-        return self._observability.store.report(report, limit=LINES).to_dicts()
+        return [] if self._closed.is_set() else self._observability.store.report(report, limit=LINES).to_dicts()
 
 
 def _stuck(row: Row) -> Line:

@@ -105,9 +105,9 @@ class Overview:
 
     def prepare(self, table: bool) -> None:
         """Ask now for what a template asks for, the table as well or not. Raises as that does."""
-        self.counts, self.activity  # noqa: B018 - kept
         if table:
             self.table  # noqa: B018 - kept
+        self.counts, self.activity  # noqa: B018 - kept
 
     @cached_property
     def expected(self) -> dict[str, Expected]:
@@ -124,9 +124,17 @@ class Overview:
     def filtered(self) -> bool:
         return any(self.query.one(key) for key in ("status", "name", "q", "since", "until", "metadata"))
 
+    @property
+    def _newest(self) -> list[dict[str, Any]]:
+        """The workflow that was submitted last."""
+        first = self.query.whole("page", 1, 1) == 1 and not (self.filtered or self.query.one("sort"))
+        if first and "_answer" in self.__dict__:  # the table begins with it
+            return self._answer.rows[:1]
+        return self._observability.workflows(limit=1).rows
+
     @cached_property
     def activity(self) -> shapes.Activity:
-        newest = self._observability.workflows(limit=1).rows
+        newest = self._newest
         last = max((row[key] for row in newest for key in ("submitted_at", "ended_at") if row[key]), default=None)
         covered = shapes.window(self.query.one("span"), last, self.now)
         given = {

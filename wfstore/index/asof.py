@@ -18,7 +18,7 @@ from wfstore.index.catalog import Query, folder
 from wfstore.index.cold import ColdViews
 from wfstore.index.database import Connection, quoted
 from wfstore.index.tail import EventSource, Index, Scan, visible
-from wfstore.log import Cursor, Lease, now_us, own_lease
+from wfstore.log import Cursor, Lease, own_lease
 from wfstore.log.history import HistoryFiles
 from wfstore.log.manifest import HistoryFile, Part
 from wfstore.schema.columns import EVENT_SCHEMA
@@ -29,6 +29,8 @@ from wfstore.schema.history import ACTOR_CALLS, ATTEMPTS, DELETED, EVENTS, TASKS
 _BEGAN = {TASKS: "defined_seq", ATTEMPTS: "submitted_seq", ACTOR_CALLS: "call_seq"}
 #: So many ids are looked for in history files by one statement.
 _IDS = 2_000
+#: Later than any clock says: what held in the past does not become old while somebody looks at it.
+_NEVER_OLD_US = 1 << 62
 
 
 class Until:
@@ -48,8 +50,8 @@ class Until:
         return rows.filter(pc.less_equal(rows.column("seq"), self._seq)), Cursor.after(self._seq)
 
     def lease(self) -> Lease | None:
-        """One that is alive, where a manager held the log."""
-        return own_lease(now_us(), None, 0) if self._held else None
+        """One that stays alive, where a manager held the log."""
+        return own_lease(_NEVER_OLD_US, None, 0) if self._held else None
 
 
 class PastViews(ColdViews):

@@ -2,7 +2,8 @@
 
 A file holds one statement under a header of comment lines, ``-- key: value``: name (the file's own), summary, grain
 (what one row is about), and for a report ``-- param: name TYPE = default: sentence`` and
-``-- column: name TYPE: sentence``, one line each, in order.
+``-- column: name TYPE: sentence``, one line each, in order. A parameter that takes some values alone names them behind
+its type, ``VARCHAR(path|all)``; one that ends in ``.KEY`` stands for all that begin like it.
 """
 
 from __future__ import annotations
@@ -14,18 +15,25 @@ from importlib.resources import files
 from pathlib import Path
 
 _HEADER = re.compile(r"^-- (\w+): (.*)$")
-_PARAM = re.compile(r"^(\w+) (\S+) = (\S+): (.+)$")
+_PARAM = re.compile(r"^(\w+) (\w+)(?:\(([^)]+)\))? = (\S+): (.+)$")
 _COLUMN = re.compile(r"^(\w+) (\S+): (.+)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """What a report may be told. `type`: DuckDB's name of it; `default`: as written, NULL for "not said"."""
+    """What a report may be told. `type`: DuckDB's name of it; `default`: as written, NULL for "not said"; `values`: the
+    only ones it takes, where not all are taken."""
 
     name: str
     type: str
     default: str
     text: str
+    values: tuple[str, ...] = ()
+
+    def takes(self, value: str) -> bool:
+        """Whether it is one of `values`."""
+        kinds = [one.removesuffix("KEY") for one in self.values if one.endswith(".KEY")]
+        return value in self.values or any(value.startswith(kind) and value != kind for kind in kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,8 @@ def parse(text: str, stem: str) -> Query:
             raise ValueError(f"{stem}.sql: not a header line: {line!r}")
         key, value = found.groups()
         if key == "param":
-            params.append(Param(*_parts(_PARAM, value, stem)))
+            said, kind, values, default, about = _parts(_PARAM, value, stem)
+            params.append(Param(said, kind, default, about, tuple(values.split("|")) if values else ()))
         elif key == "column":
             columns.append(ReportColumn(*_parts(_COLUMN, value, stem)))
         else:

@@ -137,15 +137,21 @@ class ColdViews:
             self.files.checked(self._files_of(kind))
         if self.files.manifest.number and kinds - self._covered:
             with translated(), database.transaction(self._connection, read_only=False):
-                self._cover(self._connection, {*kinds, *self._whole(self._covered)})
+                self._uncover(self._connection, self._covered.difference(self._whole(self._covered)))
+                self._cover(self._connection, kinds - self._covered)
 
     def _cover(self, connection: Connection, kinds: Iterable[str]) -> None:
-        """Let the views cover the files of these kinds, and of no others."""
+        """Let the views cover the files of these kinds, too."""
         assert self._shape is not None
         hot, hidden = self._shape
         paths = {kind: [self.files.path(file) for file in self._files_of(kind)] for kind in kinds}
         database.attach(connection, paths, hot=hot, hidden=hidden, older=self.older)
-        self._covered = set(paths)
+        self._covered.update(paths)
+
+    def _uncover(self, connection: Connection, kinds: Iterable[str]) -> None:
+        """Let the views cover no files of these kinds any more."""
+        database.attach(connection, dict.fromkeys(kinds, ()), hot=True, hidden=False)
+        self._covered.difference_update(kinds)
 
     def _whole(self, kinds: Iterable[str]) -> list[str]:
         """Those of them of which no file went away since they were checked."""

@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -17,7 +18,7 @@ import pyarrow as pa
 
 from wfstore.errors import QueryError
 from wfstore.index import catalog
-from wfstore.schema.history import ACTOR_CALLS, EVENTS, VIEW_KINDS, VIRTUAL_ACTORS
+from wfstore.schema.history import EVENTS, VIEW_KINDS
 from wfstore.schema.views import VIEWS, Column
 
 Connection = duckdb.DuckDBPyConnection
@@ -32,11 +33,13 @@ _MACROS = {
     "spent_on": "attempt_status, flow_canceled, succeeded_again, attempt",
 }
 _LIVE = ("live_workflows", "live_tasks")
-#: What most statements do without, and more than half of the time that it takes to make a database: views that no other
-#: is made of, those of virtual actors, which only time_spent is made of, and the comments.
-COMMENTS, TIME_SPENT = "comments", "time_spent"
-ACTORS = frozenset({ACTOR_CALLS, VIRTUAL_ACTORS})
-LATE = ACTORS | {"task_stats", TIME_SPENT, COMMENTS}
+#: What a statement needs few of, and most of the time that it takes to make a database: folds, views and the comments.
+COMMENTS = "comments"
+LATE = frozenset({*_FOLDS, *VIEWS, COMMENTS})
+#: Those that are made of rows, and of which the others are.
+FIRST = frozenset({*_FOLDS, *VIEW_KINDS, EVENTS})
+_HOT = re.compile(r"\bhot\.(\w+)")
+_NAMED = re.compile(r"\b(?:wfstore|hot|main)\.(\w+)")
 #: Words with which a statement may ask for what it does not name.
 _INDIRECT = re.compile(r"\bquery(_table)?\b|\bexecute\b")
 _CATALOG = re.compile(r"\b(duckdb_|pragma_|pg_|sqlite_|information_schema\b|show\b|pragma\b|describe\b|summarize\b)")
@@ -122,76 +125,100 @@ def late_parts(query: str) -> frozenset[str]:
     text = query.lower()
     if reads_indirectly(text) or _CATALOG.search(text):
         return LATE
-    named = frozenset(name for name in LATE - {COMMENTS} if name in text)
-    return named | ACTORS if named & {*ACTORS, TIME_SPENT} else named
+    return frozenset().union(*(_with_needs(name) for name in LATE - {COMMENTS} if name in text))
+
+
+@cache
+def _with_needs(part: str) -> frozenset[str]:
+    """One of `LATE` and those that it is made of."""
+    made = catalog.folder("folds" if part in _FOLDS else "views")[part]
+    needs = LATE.intersection(_NAMED.findall(made.sql)) - {part}
+    return frozenset({part}).union(*map(_with_needs, needs))
 
 
 def add(connection: Connection, parts: Collection[str]) -> None:
-    """Make some of `LATE`. What the views among them read must be there, files too; those of `ACTORS`, which are made
-    together, cover the tail until `attach` is told of files. Whenever it makes views anew, their comments are gone."""
-    views = catalog.folder("views")
-    for name in VIEW_KINDS:
-        if name in ACTORS and name in parts:
-            run(connection, f"CREATE OR REPLACE VIEW hot.{name} AS {views[name].sql}")
-            run(connection, f"CREATE OR REPLACE VIEW main.{name} AS SELECT {_columns(VIEWS[name])} FROM hot.{name}")
+    """Make some of `LATE`. What they are made of must be among them or be there, files too; kinds of facts cover the
+    tail until `attach` is told of files. Whenever it makes views anew, their comments are gone."""
+    folds, views = catalog.folder("folds"), catalog.folder("views")
+    for name in _FOLDS:
+        if name in parts:
+            run(connection, f"CREATE OR REPLACE VIEW wfstore.{name} AS {folds[name].sql}")
+    attach(connection, {kind: () for kind in (*VIEW_KINDS, EVENTS) if kind in parts}, hot=True, hidden=False)
     for name in VIEWS:
-        if name in parts and name not in ACTORS:
+        if name in parts and name not in FIRST:
             run(connection, f"CREATE OR REPLACE VIEW main.{name} AS {views[name].sql}")
     if COMMENTS in parts:
         _comment(connection)
 
 
 def create(*, replacements: bool, threads: int | None = None) -> Connection:
-    """An empty database with every table and view but the `LATE` ones."""
+    """An empty database with every table, and nothing of what is `LATE`."""
     connection = connect(replacements=replacements, threads=threads)
     for schema in ("hot", "files", "cold"):
         run(connection, f"CREATE SCHEMA {schema}")
-    tables, folds, views = (catalog.folder(name) for name in ("tables", "folds", "views"))
     for name in _TABLES:
-        run(connection, tables[name].sql)
-    for name in _FOLDS:
-        run(connection, f"CREATE VIEW wfstore.{name} AS {folds[name].sql}")
-    for name in VIEW_KINDS:
-        if name not in LATE:
-            run(connection, f"CREATE VIEW hot.{name} AS {views[name].sql}")
-    attach(connection, {}, hot=True, hidden=False)
-    for name in VIEWS:
-        if name in _LIVE:
-            run(connection, tables[name].sql)
-        if name not in (*VIEW_KINDS, EVENTS, *LATE):
-            run(connection, f"CREATE VIEW main.{name} AS {views[name].sql}")
+        run(connection, catalog.folder("tables")[name].sql)
+    for name in _LIVE:
+        columns = ", ".join(f'"{column.name}" {column.type}' for column in VIEWS[name])
+        run(connection, f"CREATE TABLE wfstore.{name} ({columns})")
+    return connection
+
+
+def whole(*, replacements: bool) -> Connection:
+    """An empty database with every table and view."""
+    connection = create(replacements=replacements)
+    add(connection, LATE)
     return connection
 
 
 def attach(connection: Connection, paths: Paths, *, hot: bool, hidden: bool, older: bool = False) -> None:
-    """Let the views cover the history files at `paths`, and no others. Those of `ACTORS` stay as they are, or are not
-    there, where `paths` does not name them.
+    """Let the views of the kinds that `paths` names, which are there, cover the history files listed for them, and no
+    others.
 
     hot: whether some workflows have rows in the tail; hidden: whether some facts do not count any more. Without either
     a statement over the views is planned and runs several times as fast. older: whether files of another version may
     lack columns, which read as NULL then.
     """
-    tables = catalog.folder("tables")
     for name in VIEW_KINDS:
-        if name in ACTORS and name not in paths:
-            continue
-        columns = VIEWS[name]
-        parts = []
-        if hot or not paths.get(name):
-            parts.append(f"SELECT {_columns(columns)} FROM hot.{name}")
-        if paths.get(name):
-            source = tables["facts_that_count" if hidden else "facts"].sql
-            source = source.replace("($paths)", "($paths, union_by_name = true)") if older else source
-            _over_files(connection, name, source, paths[name])
-            run(connection, f"CREATE OR REPLACE VIEW cold.{name} AS {catalog.folder('cold')[name].sql}")
-            there = _present(connection, name) if older else None
-            parts.append(f"SELECT {_columns(columns, typed=True, there=there)} FROM cold.{name}")
-        run(connection, f"CREATE OR REPLACE VIEW main.{name} AS {' UNION ALL '.join(parts)}")
-    parts = [catalog.folder("views")[EVENTS].sql]
-    if paths.get(EVENTS):
-        _over_files(connection, EVENTS, tables["events"].sql, paths[EVENTS])
-        parts.insert(0, f"SELECT {_columns(VIEWS[EVENTS], typed=True)} FROM files.{EVENTS}")
-    run(connection, f"CREATE OR REPLACE VIEW main.{EVENTS} AS {' UNION ALL '.join(parts)}")
+        if name in paths:
+            parts = _parts_of(connection, name, paths[name], hot=hot, hidden=hidden, older=older)
+            run(connection, f"CREATE OR REPLACE VIEW main.{name} AS {' UNION ALL '.join(parts)}")
+    if EVENTS in paths:
+        parts = [catalog.folder("views")[EVENTS].sql]
+        if paths[EVENTS]:
+            _over_files(connection, EVENTS, catalog.folder("tables")["events"].sql, paths[EVENTS])
+            parts.insert(0, f"SELECT {_columns(VIEWS[EVENTS], typed=True)} FROM files.{EVENTS}")
+        run(connection, f"CREATE OR REPLACE VIEW main.{EVENTS} AS {' UNION ALL '.join(parts)}")
+
+
+def _parts_of(
+    connection: Connection, name: str, paths: Sequence[str], *, hot: bool, hidden: bool, older: bool
+) -> list[str]:
+    """What the view of one kind of facts is the union of."""
+    if not paths:
+        _hot_below(connection, name)
+        return [catalog.folder("views")[name].sql]
+    parts = []
+    if hot:
+        _hot(connection, name)
+        parts.append(f"SELECT {_columns(VIEWS[name])} FROM hot.{name}")
+    source = catalog.folder("tables")["facts_that_count" if hidden else "facts"].sql
+    source = source.replace("($paths)", "($paths, union_by_name = true)") if older else source
+    _over_files(connection, name, source, paths)
+    run(connection, f"CREATE OR REPLACE VIEW cold.{name} AS {catalog.folder('cold')[name].sql}")
+    there = _present(connection, name) if older else None
+    return [*parts, f"SELECT {_columns(VIEWS[name], typed=True, there=there)} FROM cold.{name}"]
+
+
+def _hot(connection: Connection, name: str) -> None:
+    """What the tail says of one kind, apart from what files say."""
+    _hot_below(connection, name)
+    run(connection, f"CREATE VIEW IF NOT EXISTS hot.{name} AS {catalog.folder('views')[name].sql}")
+
+
+def _hot_below(connection: Connection, name: str) -> None:
+    for below in _HOT.findall(catalog.folder("views")[name].sql):
+        _hot(connection, below)
 
 
 def _columns(columns: Sequence[Column], *, typed: bool = False, there: Collection[str] | None = None) -> str:
@@ -236,3 +263,8 @@ def fill(connection: Connection, name: str, rows: pa.Table) -> list[tuple[Any, .
     finally:
         with suppress(duckdb.TransactionException):  # it was aborted: why is what the caller hears
             connection.unregister("arrived")
+
+
+def set_lease(connection: Connection, alive: bool) -> None:
+    """Note whether a manager holds the store."""
+    run(connection, catalog.folder("fill")["lease"].sql, {"alive": alive})

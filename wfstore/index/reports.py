@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -33,24 +35,44 @@ def _value(report: Query, param: Param, given: Any) -> Any:
     value = param.default if given is None else given
     if given is None and param.default in _WORDS:
         return _WORDS[param.default]
+    if param.values and not (isinstance(value, str) and param.takes(value)):
+        raise ValueError(f"report {report.name}: {param.name} is one of {', '.join(param.values)}, not {value!r}")
     try:
         return _CONVERT[param.type](value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"report {report.name}: {param.name} takes {param.type}, not {value!r}: {error}") from None
 
 
 def _count(value: Any) -> int:
-    number = int(value)
-    if number < 0 or isinstance(value, bool | float):
-        raise ValueError("a whole number from 0 is needed")
+    with _needed("a whole number from 0"):
+        number = int(value)
+        if not 0 <= number < 2**63 or isinstance(value, bool | float):
+            raise ValueError(value)
     return number
 
 
 def _number(value: Any) -> float:
-    number = float(value)
-    if not 0 <= number < float("inf"):
-        raise ValueError("a number from 0 is needed")
+    with _needed("a number from 0"):
+        number = float(value)
+        if not 0 <= number < float("inf"):
+            raise ValueError(value)
     return number
+
+
+def _object(value: Any) -> str:
+    """A JSON text, whose keys are of the user's own."""
+    with _needed('an object of numbers from 0 such as {"cpu": 0.04}'):
+        for number in json.loads(value).values():
+            _number(number)
+    return str(value)
+
+
+@contextmanager
+def _needed(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        raise ValueError(f"{what} is needed") from None
 
 
 def _interval(value: Any) -> timedelta:
@@ -66,4 +88,11 @@ def _text(value: Any) -> str:
     return value
 
 
-_CONVERT = {"BIGINT": _count, "DOUBLE": _number, "VARCHAR": _text, "TIMESTAMP": utc, "INTERVAL": _interval}
+_CONVERT = {
+    "BIGINT": _count,
+    "DOUBLE": _number,
+    "VARCHAR": _text,
+    "JSON": _object,
+    "TIMESTAMP": utc,
+    "INTERVAL": _interval,
+}

@@ -9,18 +9,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wfstore.errors import StorageError, WfstoreError
+from wfstore.errors import QueryError, StorageError, WfstoreError
 from wfstore.index import database, live, ordering
 from wfstore.index.catalog import Query, folder
 from wfstore.index.cold import ColdViews, kinds_read
 from wfstore.index.database import Connection, Relation, translated
 from wfstore.index.gate import check
+from wfstore.index.interrupting import interruptible
 from wfstore.log import Cursor, Lease, lease_alive, now_us
 from wfstore.log.history import HistoryFiles
 from wfstore.model.events import WORKFLOW_DELETED
@@ -85,7 +88,7 @@ class Index:
             check(cursor, query)
             return cursor.sql(query, params=params).materialize()
 
-        return self._reading(answer, lambda: self._checked(query), live_too="live_" in query.lower())
+        return self._asked(query, answer)
 
     def run(
         self,
@@ -152,6 +155,22 @@ class Index:
 
         return self._reading(answer, places)
 
+    def events_of(self, workflow_ids: Collection[str]) -> dict[str, pa.Table]:
+        """For each id the rows of `scan`, all on one snapshot; those that are in no history file by one statement."""
+
+        def places() -> dict[str, list[str]]:
+            return {one: [] if self._cold is None else self._cold.paths_of(EVENTS, one) for one in workflow_ids}
+
+        def answer(cursor: Connection, places: dict[str, list[str]]) -> dict[str, pa.Table]:
+            tails = _selected(cursor, "scan_tails", {"workflow_ids": list(places)})
+            found = {}
+            for one, paths in places.items():
+                rows = tails.filter(pc.equal(tails["workflow_id"], one))
+                found[one] = pa.concat_tables([_rows_of(cursor, "scan_files", one, paths), rows]) if paths else rows
+            return found
+
+        return self._reading(answer, places)
+
     def between(self, low: str, high: str, views: Sequence[str]) -> Between:
         """Events and rows of `views` about the ids from `low` to below `high`."""
         queries = folder("verify")
@@ -196,7 +215,7 @@ class Index:
         It reads history files as they are; compaction removes replaced ones after its time of grace.
         """
         own = database.create(replacements=True)
-        database.add(own, database.ACTORS)
+        database.add(own, database.FIRST)
         with self._lock:
             self._refresh()
             self._refresh_live()
@@ -204,17 +223,29 @@ class Index:
             with translated(), database.transaction(cursor, read_only=True):
                 database.fill(own, "tail", cursor.sql(folder("store")["everything"].sql).to_arrow_table())
                 for name in live.COLUMNS:
-                    database.fill(own, name, cursor.view(f"main.{name}").to_arrow_table())
+                    database.fill(own, name, cursor.table(f"wfstore.{name}").to_arrow_table())
             if self._cold is not None:
-                self._complete(kinds_read("query"), database.ACTORS)
+                self._complete(kinds_read("query"), database.FIRST)
                 with translated():
                     self._cold.again().attach(own)
-            database.add(own, database.LATE - database.ACTORS)
-        _set_lease(own, alive)
+            database.add(own, database.LATE - database.FIRST)
+        database.set_lease(own, alive)
         return own
 
     def _views(self, history: HistoryFiles) -> ColdViews:
         return ColdViews(history)
+
+    def _asked(self, query: str, answer: Callable[[Connection, None], _Answer]) -> _Answer:
+        """`answer` to somebody's own statement."""
+        live_too = "live_" in query.lower()
+        try:
+            return self._reading(answer, lambda: self._checked(query), live_too)
+        except QueryError as error:
+            if not isinstance(error.__cause__, duckdb.CatalogException):
+                raise
+        # A name there is not: DuckDB suggests one of those that are there.
+        names = database.LATE - {database.COMMENTS}
+        return self._reading(answer, lambda: self._complete(kinds_read(query), names), live_too)
 
     def _reading(
         self,
@@ -229,7 +260,7 @@ class Index:
         while True:
             try:
                 with self._snapshot(prepare, live_too) as (cursor, prepared):
-                    return answer(cursor, prepared)
+                    return interruptible(cursor, partial(answer, cursor, prepared))
             except WfstoreError:
                 if self._cold is None or not self._cold.newer():
                     raise
@@ -255,10 +286,10 @@ class Index:
     def _complete(self, kinds: Collection[str], parts: Collection[str]) -> None:
         """Let the views cover what they have to, and be there."""
         missing = self._missing.intersection(parts)
-        self._add(missing & database.ACTORS)
+        self._add(missing & database.FIRST)
         if self._cold is not None:
             self._cold.check(kinds)
-        self._add(missing - database.ACTORS)
+        self._add(missing - database.FIRST)
 
     def _add(self, parts: frozenset[str]) -> None:
         if parts:
@@ -307,7 +338,7 @@ class Index:
         lease = self._source.lease()
         alive = lease is not None and lease_alive(lease, now_us())
         if alive != self._alive:
-            _set_lease(self._connection, alive)
+            database.set_lease(self._connection, alive)
             self._alive = alive
 
     def _limit_memory(self, events: int) -> None:
@@ -351,7 +382,10 @@ def _firsts(rows: pa.Table) -> pa.Table:
 
 
 def _rows_of(cursor: Connection, query: str, workflow_id: str, paths: list[str]) -> pa.Table:
-    params: dict[str, Any] = {"workflow_id": workflow_id} | ({"paths": paths} if paths else {})
+    return _selected(cursor, query, {"workflow_id": workflow_id} | ({"paths": paths} if paths else {}))
+
+
+def _selected(cursor: Connection, query: str, params: dict[str, Any]) -> pa.Table:
     rows = cursor.sql(folder("store")[query].sql, params=params)
     return rows.to_arrow_table().select([column.name for column in VIEWS["events"]])
 
@@ -363,7 +397,3 @@ def visible(rows: pa.Table) -> pa.Table:
         return rows
     last = pc.max(rows.column("seq").filter(deleted)).as_py()
     return rows.filter(pc.greater(rows.column("seq"), last))
-
-
-def _set_lease(connection: Connection, alive: bool) -> None:
-    database.run(connection, folder("fill")["lease"].sql, {"alive": alive})

@@ -108,14 +108,17 @@ function address(element) {
   return url;
 }
 
-/** Put what the server drew in place, and keep what the reader did: focus, scrolling, what is unfolded. */
+/** Put what the server drew in place, and keep what the reader did and was told: focus, scrolling, what is unfolded,
+ * what became of an action. */
 function swap(name, element, html, began) {
   const focused = element.contains(document.activeElement) ? mark(document.activeElement) : null;
   const scrolls = [...element.querySelectorAll(".scroll, pre")].map((one) => [one.scrollTop, one.scrollLeft]);
   const unfolded = [...element.querySelectorAll("details")].map((one) => one.open);
+  const told = element.querySelector("[data-said]");
   const made = document.createElement("template");
   made.innerHTML = html; // from our own server, which escaped it
   element.replaceChildren(made.content);
+  if (told) element.querySelector("[data-said]")?.replaceWith(told);
   element.querySelectorAll("details").forEach((one, at) => { if (unfolded[at]) one.open = true; });
   element.querySelectorAll(".scroll, pre").forEach((one, at) => { if (scrolls[at]) [one.scrollTop, one.scrollLeft] = scrolls[at]; });
   enable(element);

@@ -77,6 +77,8 @@ def bounds(ids: list[str], events: int) -> list[str]:
 
 def groups(ranges: int, events: int) -> list[tuple[int, int]]:
     """From and up to which range the files of each group go."""
-    count = max(1, min(MAX_GROUPS, ranges, math.ceil(events / _GROUP_EVENTS)))
+    count = math.ceil(events / _GROUP_EVENTS)
+    # Two processes share the groups out: the last of an odd number is waited for.
+    count = max(1, min(MAX_GROUPS, ranges, count + count % 2 if count > 1 else count))
     edges = [ranges * number // count for number in range(count + 1)]
     return list(itertools.pairwise(edges))

@@ -5,6 +5,7 @@ where there is much to do, in one of its own: `python -m wfstore.index.compactio
 from __future__ import annotations
 
 import base64
+import gc
 import itertools
 import json
 import os
@@ -156,6 +157,8 @@ def main() -> None:
     """
     _quiet()
     pa.set_cpu_count(1)
+    # What is imported stays: nothing is to look through it for garbage again and again.
+    gc.freeze()
     pickle.loads(base64.b64decode(sys.stdin.readline()))
     for line in sys.stdin:
         task = json.loads(line)
