@@ -58,6 +58,13 @@ def task_row(workflow_id: str, task_id: str, status: str = "SUCCESSFUL", **more:
     }
 
 
+class NoStore:
+    """What lies behind rows in dictionaries."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise errors.StorageError("memory", f"there is no {name}: no store lies behind these rows")
+
+
 class FakeObservability:
     """Rows in dictionaries; `say` makes changes; cursors are "c<number>", known as far back as `kept`."""
 
@@ -75,13 +82,10 @@ class FakeObservability:
         self.kept = 0
         self.estimates: dict[str, Expected] = {}
         self.behind = 7
+        self.store: Any = NoStore()
         self._news = threading.Condition()
 
     # -- questions ------------------------------------------------------------------------------------------------
-
-    @property
-    def store(self) -> NoReturn:
-        raise errors.StorageError("memory", "no store lies behind these rows")
 
     def why_not_live(self) -> str:
         return "" if self.live else "No manager of this storage runs; start one with `wfstore dashboard --ray`."

@@ -140,7 +140,7 @@ def test_a_listener_that_reports_a_failure_is_500(client: TestClient, link: Link
 
 def test_without_a_live_manager_it_is_503_and_says_why(observability: FakeObservability) -> None:
     observability.live = False
-    observability.store = type("Store", (), {"storage": "/store"})()  # type: ignore[attr-defined]
+    observability.store = type("Store", (), {"storage": "/store"})()
     app = create_app(observability, Settings(TOKEN))  # type: ignore[arg-type]
     with TestClient(app, base_url="http://127.0.0.1:8266") as client:
         answer = post(client)
@@ -199,7 +199,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def reader(observability: FakeObservability, told: str) -> Iterator[TestClient]:
-    observability.store = wfstore.open(told, live=False)  # type: ignore[attr-defined]
+    observability.store = wfstore.open(told, live=False)
     app = create_app(observability, Settings(TOKEN))  # type: ignore[arg-type]
     with TestClient(app, base_url="http://127.0.0.1:8266", headers=BEARER) as made:
         yield made

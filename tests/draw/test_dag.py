@@ -7,6 +7,7 @@ import time
 from typing import Any
 from urllib.parse import quote
 
+import igraph
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +27,22 @@ def test_every_task_once_no_overlap_edges_downwards(
     if first.groups:
         opened = data.draw(st.sets(st.sampled_from(sorted(first.groups))))
         check(dag(rows, most=most, opened=opened, opened_most=opened_most), rows)
+
+
+def test_igraph_is_given_one_connected_part_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = igraph.Graph.layout_sugiyama
+    asked: list[int] = []
+
+    def checked(graph: igraph.Graph, *, layers: list[int], **options: Any) -> Any:
+        assert graph.is_connected(mode="weak"), "igraph 1.0 would read past its memory"
+        assert min(layers) == 0
+        asked.append(graph.vcount())
+        return layout(graph, layers=layers, **options)
+
+    monkeypatch.setattr(igraph.Graph, "layout_sugiyama", checked)
+    rows = [row("a"), row("b", "a"), row("alone"), row("c"), row("d", "c"), row("e", "d"), row("f", "a", "b")]
+    check(dag(rows), rows)
+    assert asked == [3, 3]
 
 
 @settings(deadline=None, max_examples=60)

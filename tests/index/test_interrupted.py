@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -30,6 +31,15 @@ def test_other_errors_stay_what_they_are() -> None:
         raise RuntimeError("of ours")
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """SIGINT is Ctrl-C, also where a shell has begun pytest in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_a_signal_ends_a_statement_and_the_next_one_is_answered() -> None:
     index = Index(MemoryLog())
     index.sql("SELECT 1")

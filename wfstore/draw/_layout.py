@@ -11,8 +11,12 @@ import math
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from wfstore.draw._grouping import longest
+
+if TYPE_CHECKING:
+    import igraph
 
 #: The size of every box and the room between two of them; between rows that are one folded row there is less.
 WIDTH, HEIGHT = 196, 58
@@ -113,11 +117,21 @@ def _ordered(ranks: Sequence[int], pairs: Sequence[Pair]) -> list[list[int]]:
             break
         edges.append(pair)
     graph = igraph.Graph(len(ranks), edges, directed=True)
-    found = graph.layout_sugiyama(layers=list(ranks), hgap=1, vgap=1, maxiter=_SWEEPS)
     rows: list[list[int]] = [[] for _ in range(max(ranks) + 1)]
-    for _, node in sorted((x, node) for node, (x, _) in enumerate(found)):
-        rows[ranks[node]].append(node)
+    # One part after the other: given several at once, igraph 1.0 reads past its memory, and the process may end.
+    for nodes in graph.connected_components(mode="weak"):
+        for node in _beside(graph, nodes, [ranks[node] for node in nodes]):
+            rows[ranks[node]].append(node)
     return rows
+
+
+def _beside(graph: igraph.Graph, nodes: list[int], ranks: list[int]) -> list[int]:
+    """The connected `nodes` from left to right."""
+    if len(nodes) == 1:
+        return nodes
+    layers = [rank - min(ranks) for rank in ranks]
+    found = graph.induced_subgraph(nodes).layout_sugiyama(layers=layers, hgap=1, vgap=1, maxiter=_SWEEPS)
+    return [node for _, node in sorted((x, node) for node, (x, _) in zip(nodes, found, strict=True))]
 
 
 def _folded(row: list[int], most: int) -> list[list[int]]:
