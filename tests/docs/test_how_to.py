@@ -33,7 +33,7 @@ SAID = {
         "SUCCESSFUL",
         "100% store\n",
         "of 1\n",
-        "refused: no manager\n",
+        "refused: no manager runs\n",
         "True",
     ),
     "fix-and-resume.md": ("NameError: name 'value' is not defined", "SUCCESSFUL", "function_hash", "rerun of"),
