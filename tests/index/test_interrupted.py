@@ -67,6 +67,7 @@ def test_a_child_of_a_fork_asks_a_thread_of_its_own() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
 
 
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
     storage = str(tmp_path / "store")
     open_writer(storage).close()
