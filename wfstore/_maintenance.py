@@ -47,10 +47,12 @@ def seal(storage: str) -> None:
 
 def compacted(storage: str, index: Index, grace_s: float, progress: Progress) -> Compacted:
     """As `Store.compact`."""
+    before = sizes(storage)
     seal(storage)
     done = compact(storage, grace_s=grace_s, progress=progress)
     if read_manifest(storage).of(DELETED):
         done.payload_files, _ = PayloadStore(storage).remove_unreferenced(lambda: referenced(index))
+    done.bytes_before, done.bytes_after = before, sizes(storage)
     return done
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.cli.conftest import Command
 from tests.cli.stores import LOUD_ID, fan, finish
 from tests.model.histories import Simulation
+from wfstore.index import Index
 from wfstore.log import open_writer
 from wfstore.model.commands import Submit
 
@@ -44,6 +45,21 @@ def test_compact_says_what_it_did(wfstore: Command, own: str) -> None:
     document = json.loads(wfstore("compact", "--storage", own, "--grace", "0s", "--json").out)
     assert (document["events"], document["stats"]["tail_events"], document["stats"]["tail_bytes"]) == (0, 0, 0)
     assert document["payload_files"] == 0
+    assert set(document["bytes_before"]) == set(document["bytes_after"]) >= {"log_bytes", "history_bytes", "pack_bytes"}
+
+
+def test_compact_asks_nothing_of_the_log_that_it_has_yet_to_take_in(
+    wfstore: Command, own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log of millions of events would be in this process's memory as a whole."""
+
+    def read(*_: object) -> None:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(Index, "_refresh", read)
+    answer = wfstore("compact", "--storage", own)
+    assert (answer.code, answer.err) == (0, "")
+    assert "took in" in answer.out and "took in 0" not in answer.out
 
 
 def test_retain_prints_what_goes_and_what_it_weighs(wfstore: Command, own: str) -> None:

@@ -112,17 +112,16 @@ def compact(
     if background:
         os.nice(19)
     store = wfstore.open(storage)
-    before = store.stats()
     with progress.steps() as show:
         done = store.compact(grace=_span("--grace", grace), progress=show)
-    after = wfstore.open(storage).stats()
     if as_json:
-        output.document({**dataclasses.asdict(done), "removed": done.removed._asdict(), "stats": after})
+        stats = wfstore.open(storage).stats()
+        output.document({**dataclasses.asdict(done), "removed": done.removed._asdict(), "stats": stats})
         return
     print(f"took in {text.number(done.events)} events as {text.number(done.parts)} new part(s)")
     if done.merged or done.purged:
         print(f"merged {text.number(done.merged)} parts, wrote {text.number(done.purged)} files anew for deletions")
-    _weights(before, after)
+    _weights(done.bytes_before, done.bytes_after)
     removed = done.removed
     gone = f"{removed.log_files} log, {removed.history_files} history and {done.payload_files} payload files"
     print(f"removed {gone} that nobody needs any more")

@@ -44,13 +44,16 @@ Progress = Callable[[str, int, int], None]
 @dataclass(slots=True)
 class Compacted:
     """What a compaction did. events: taken in from the log, as `parts` new parts; merged: old parts that became fewer;
-    purged: groups of files written anew without what was deleted; payload_files: values that only those needed."""
+    purged: groups of files written anew without what was deleted; payload_files: values that only those needed;
+    bytes_before, bytes_after: what the files of each kind take, as in `Store.stats`."""
 
     events: int = 0
     parts: int = 0
     merged: int = 0
     purged: int = 0
     payload_files: int = 0
+    bytes_before: dict[str, int] = field(default_factory=dict)
+    bytes_after: dict[str, int] = field(default_factory=dict)
     removed: Swept = field(default_factory=Swept)
 
 
