@@ -2,9 +2,9 @@
 
     python -m benchmarks.dashboard [--only latency,pages,...] [--runs 5] [--seconds 10] [--storage URI]
 
-Prints JSON lines {figure, seen, must, ok, unit, load}; exit code 1 where a goal was missed. `overview` needs --storage,
-a compacted store of 10 M events (`benchmarks/generate.py`), which is only read; all else makes its own. Pages are
-looked at in Chromium ($WFSTORE_CHROMIUM). `live*`, `cost*` and `kills` start a Ray of their own.
+Prints JSON lines {figure, seen, must, ok, unit, load, loop_ms}; exit code 1 where a goal was missed. `overview` needs
+--storage, a compacted store of 10 M events (`benchmarks/generate.py`), which is only read; all else makes its own.
+Pages are looked at in Chromium ($WFSTORE_CHROMIUM). `live*`, `cost*` and `kills` start a Ray of their own.
 """
 
 from __future__ import annotations

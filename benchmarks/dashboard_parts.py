@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from benchmarks.measuring import surroundings
 from wfstore.log import now_us, open_writer, own_lease, write_lease
 from wfstore.model.apply import apply
 from wfstore.model.commands import Command, Outcome, Place, RecordOutcome, RecordStarted, Submit
@@ -60,7 +61,7 @@ class Figures:
             if not ok:
                 self.failed.append(figure)
         row |= {name: _rounded(value) for name, value in more.items()}
-        print(json.dumps(row | {"load": round(os.getloadavg()[0], 1)}), flush=True)
+        print(json.dumps(row | surroundings()), flush=True)
 
 
 def _rounded(value: Any) -> Any:

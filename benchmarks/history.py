@@ -3,8 +3,8 @@
     python -m benchmarks.history --storage URI [--events N] [--only history,ls,...] [--runs 5] [--raw-events N]
 
 A store that is not there yet is made first, with N events, and compacted. Prints JSON lines {figure, seen, must, unit,
-load}; the goals are those for 10 M events, above 30 M events those for 100 M. The given store is only read: what writes
-does so to a copy beside it whose large files are links. Exit code 1 where a goal was not reached.
+load, loop_ms}; the goals are those for 10 M events, above 30 M events those for 100 M. The given store is only read:
+what writes does so to a copy beside it whose large files are links. Exit code 1 where a goal was not reached.
 """
 
 from __future__ import annotations

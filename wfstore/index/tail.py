@@ -36,7 +36,7 @@ Params: TypeAlias = Mapping[str, Any] | Sequence[Any] | None
 
 _READ_BYTES = 64 * 1024 * 1024
 #: What DuckDB may hold in memory where there are history files.
-_MEMORY_BYTES, _BYTES_PER_EVENT, _BYTES_PER_TAIL_ROW = 300_000_000, 10, 1_000
+_MEMORY_BYTES, _BYTES_PER_EVENT, _BYTES_PER_TAIL_ROW = 240_000_000, 10, 1_000
 _Answer = TypeVar("_Answer")
 _Prepared = TypeVar("_Prepared")
 
