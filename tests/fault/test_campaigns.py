@@ -127,3 +127,16 @@ def test_the_command_says_by_its_status_what_came_out(sample: Campaign, tmp_path
     lines = [*read_lines([out]), {**read_lines([out])[-1], "first": 90, "last": 90, "passed": 0, "failed": 1}]
     out.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert main(["sum", str(out)]) == 1
+
+
+@pytest.mark.parametrize(
+    "file", sorted(Path(__file__).with_name("release").glob("*.jsonl")), ids=lambda file: file.stem
+)
+def test_kept_lines_of_release_runs_hold_and_name_their_commit(file: Path) -> None:
+    lines = read_lines([file])
+    assert len(lines) == len(file.read_text().splitlines()) and all("first" in line for line in lines)
+    assert {line["campaign"] for line in lines} == {file.stem}
+    assert not any(line["code"] == "unknown" or line["code"].endswith("+") for line in lines)
+    sums = add_up(lines)
+    assert {off for _, off in sums} == {None, *CAMPAIGNS[file.stem].controls}
+    assert [found for (_, off), total in sums.items() for found in beyond(CAMPAIGNS[file.stem], off, total)] == []
