@@ -127,8 +127,8 @@ def test_one_that_never_pauses_is_told_of_in_pieces(stage: Stage, stored: Workfl
     over = threading.Event()
 
     def on_and_on() -> None:
-        while not over.wait(0.004):
-            stage.world.end(stage.world.simulation.open_attempts()[0][2], "w")
+        while not over.wait(0.004) and (open_ones := stage.world.simulation.open_attempts()):
+            stage.world.end(open_ones[0][2], "w")
             stage.commit()
 
     writer = threading.Thread(target=on_and_on)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -14,8 +15,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     A refusal is one line on stderr. What is left uncaught is a bug, and shows its traceback.
     """
     try:
-        from wfstore.cli.app import run
+        from wfstore.cli.app import INTERRUPTED, run
     except KeyboardInterrupt:  # importing takes a moment, too
         sys.stderr.write("wfstore: interrupted\n")
         sys.exit(130)
-    sys.exit(run(sys.argv[1:] if argv is None else list(argv)))
+    code = run(sys.argv[1:] if argv is None else list(argv))
+    if code == INTERRUPTED:
+        # The same Ctrl-C may come once more, as watchfiles listens for it beside Python, and would end Python's end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
