@@ -94,7 +94,7 @@ def refs(waiter: OutputWaiter, names: list[str]) -> list[asyncio.Task[Any]]:
     return [asyncio.get_running_loop().create_task(waiter.value(name)) for name in names]
 
 
-async def answers(tasks: list[asyncio.Task[Any]], timeout_s: float = 60.0) -> list[Any]:
+async def answers(tasks: list[asyncio.Task[Any]], timeout_s: float = 5.0) -> list[Any]:
     async with asyncio.timeout(timeout_s):
         return await asyncio.gather(*tasks)
 
@@ -167,7 +167,7 @@ def test_a_manager_that_comes_back_between_two_calls(monkeypatch: pytest.MonkeyP
             await asyncio.sleep(0)
         manager.start()
         await manager.end(*NAMES)
-        assert await answers(waiting) == NAMES
+        assert await answers(waiting, 2) == NAMES
 
     asyncio.run(scene())
 
@@ -188,7 +188,7 @@ def test_a_waiter_that_restarts_is_not_robbed_by_its_predecessor(monkeypatch: py
         waiting = refs(OutputWaiter("/s", ("M", "space")), NAMES)
         await asyncio.sleep(0.01)
         await manager.end(*NAMES)
-        assert await answers(waiting) == NAMES
+        assert await answers(waiting, 2) == NAMES
 
     asyncio.run(scene())
 
