@@ -16,7 +16,7 @@ from wfstore import errors
 from wfstore.engine import waiter as module
 from wfstore.engine.answers import Answer
 from wfstore.engine.assignment import INLINE
-from wfstore.engine.waiter import Key, Outbox, OutputWaiter
+from wfstore.engine.waiter import Key, Outbox, OutputWaiter, Taken
 
 
 class Manager:
@@ -28,6 +28,7 @@ class Manager:
         self.down = False
         self.calls: set[asyncio.Task[Any]] = set()
         self.refused = 0
+        self.replaced_unheard = False
         self.start()
 
     def start(self) -> None:
@@ -51,11 +52,11 @@ class Manager:
         for task in [*self.calls, *self.outbox._watched.values()]:
             task.cancel()
 
-    async def _outputs(self, keys: list[Key], timeout_s: float) -> list[tuple[Key, Answer]]:
+    async def _outputs(self, keys: list[Key], timeout_s: float) -> Taken:
         self.outbox.watch(keys)
         return await self.outbox.take(timeout_s)
 
-    async def _called(self, work: Coroutine[Any, Any, list[tuple[Key, Answer]]]) -> list[tuple[Key, Answer]]:
+    async def _called(self, work: Coroutine[Any, Any, Taken]) -> Taken:
         if self.down:
             work.close()
             self.refused += 1
@@ -66,7 +67,12 @@ class Manager:
         self.calls.add(task)
         task.add_done_callback(self.calls.discard)
         try:
-            return await asyncio.shield(task)
+            answer = await asyncio.shield(task)
+            if self.replaced_unheard:
+                self.replaced_unheard = False
+                self.kill()
+                self.start()
+            return answer
         except asyncio.CancelledError:
             if task.cancelled():
                 raise RayActorError from None
@@ -166,6 +172,23 @@ def test_a_manager_that_comes_back_between_two_calls(monkeypatch: pytest.MonkeyP
         while manager.refused < refusals:
             await asyncio.sleep(0)
         manager.start()
+        await manager.end(*NAMES)
+        assert await answers(waiting, 2) == NAMES
+
+    asyncio.run(scene())
+
+
+def test_a_manager_that_is_replaced_between_two_calls_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call failed, as the waiter stood still meanwhile."""
+
+    async def scene() -> None:
+        manager = Manager()
+        serve(manager, monkeypatch)
+        waiting = refs(OutputWaiter("/s", ("M", "space")), NAMES)
+        await asyncio.sleep(0.03)
+        manager.replaced_unheard = True
+        await manager.end(*NAMES[:7])
+        assert await answers(waiting[:7], 2) == NAMES[:7]
         await manager.end(*NAMES)
         assert await answers(waiting, 2) == NAMES
 

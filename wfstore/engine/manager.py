@@ -34,7 +34,7 @@ from wfstore.engine.orders import place_of
 from wfstore.engine.patience import with_patience
 from wfstore.engine.recovery import recover
 from wfstore.engine.room import Room
-from wfstore.engine.waiter import MOST_IN_MANAGER, Key, Outbox
+from wfstore.engine.waiter import MOST_IN_MANAGER, Key, Outbox, Taken
 from wfstore.log import now_us, own_lease, remove_lease, write_lease
 from wfstore.model import events as ev
 from wfstore.model.commands import CallActor, Command, Place, RecordStarted, Resume, Submit
@@ -228,7 +228,7 @@ class WorkflowManagementActor(Core):
             raise error from self._told(workflow_id)
         return Delivered(self._storage, answer)
 
-    async def outputs(self, keys: list[Key], timeout_s: float) -> list[tuple[Key, Answer]]:
+    async def outputs(self, keys: list[Key], timeout_s: float) -> Taken:
         """Outputs that `engine.waiter` waits for, as soon as there are any; `keys` are new ones."""
         self._outbox.watch(keys)
         return await self._outbox.take(timeout_s)

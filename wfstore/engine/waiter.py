@@ -9,6 +9,7 @@ and they are made again.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Coroutine
 from typing import Any
 
@@ -25,6 +26,8 @@ _MANAGER_AGAIN_S = 0.5
 
 #: workflow id, task id (None: the output of the workflow)
 Key = tuple[str, str | None]
+#: Name of the outbox that it is from, outputs that have come.
+Taken = tuple[str, list[tuple[Key, Answer]]]
 
 
 class Outbox:
@@ -33,6 +36,7 @@ class Outbox:
     def __init__(self, wait: Any) -> None:
         """wait: coroutine function that gives the answer for a key."""
         self._wait = wait
+        self._name = uuid.uuid4().hex
         self._watched: dict[Key, asyncio.Task[None]] = {}
         self._ready: list[tuple[Key, Answer]] = []
         self._news = asyncio.Event()
@@ -51,7 +55,7 @@ class Outbox:
         self._ready.append((key, answer))
         self._news.set()
 
-    async def take(self, timeout_s: float) -> list[tuple[Key, Answer]]:
+    async def take(self, timeout_s: float) -> Taken:
         """What has come since the last call; waits for something, up to `timeout_s`.
 
         Nothing once there was another call meanwhile: this one's caller may have died, and its successor is calling.
@@ -62,14 +66,14 @@ class Outbox:
             if timeout_s > 0:
                 await asyncio.wait_for(self._news.wait(), timeout_s)
         except TimeoutError:
-            return []
+            return self._name, []
         if this != self._calls:
-            return []
+            return self._name, []
         self._news.clear()
         ready, self._ready = self._ready, []
         for key, _ in ready:
             self._watched.pop(key, None)
-        return ready
+        return self._name, ready
 
 
 class OutputWaiter:
@@ -109,28 +113,31 @@ class OutputWaiter:
     async def _tell(self) -> None:
         """Tell the manager what is new, many at a time, beside the call that polls."""
         keys, self._new = self._new, []
-        while not await self._exchange(keys, 0.0):
+        while await self._exchange(keys, 0.0) is None:
             await asyncio.sleep(_MANAGER_AGAIN_S)
 
     async def _poll(self) -> None:
         untold: list[Key] = []
+        known: str | None = None
         while self._waiting:
-            if await self._exchange(untold, POLL_S):
-                untold = []
-            else:
+            outbox = await self._exchange(untold, POLL_S)
+            if outbox is None:
                 await asyncio.sleep(_MANAGER_AGAIN_S)
-                untold = list(self._waiting)
+            # A manager may also have been replaced between two calls, unheard by a process that stood still.
+            untold = [] if outbox is not None and outbox == known else list(self._waiting)
+            known = outbox
         self._polling = False
 
-    async def _exchange(self, keys: list[Key], timeout_s: float) -> bool:
-        """False while the manager restarts; then it knows of nothing that was waited for."""
+    async def _exchange(self, keys: list[Key], timeout_s: float) -> str | None:
+        """The outbox that answered; another knows of nothing that was waited for. None while the manager restarts."""
         try:
             manager: Any = ray.get_actor(*self._manager)
-            ready: list[tuple[Key, Answer]] = await manager.outputs.remote(keys, timeout_s)
+            taken: Taken = await manager.outputs.remote(keys, timeout_s)
         except (RayError, ValueError):
-            return False
+            return None
+        outbox, ready = taken
         for key, answer in ready:
             for future in self._waiting.pop(key, ()):
                 if not future.done():
                     future.set_result(answer)
-        return True
+        return outbox
