@@ -1,11 +1,13 @@
 """What `wfstore show ID --watch`, with its estimate of the end, costs the engine.
 
-    python benchmarks/eta_watch.py [--rounds 12] [--wide 500]
+    python benchmarks/eta_watch.py [--rounds 12] [--wide 500] [--terminal]
 
 A workflow begins with a task that waits for a file; then it fans out, and gathers. Rounds with and without somebody who
 watches it from another process take turns; the time is from the moment that the file is there until the workflow has
-ended. Enough of its kind have ended before, so that there is an estimate. Prints JSON lines; goal: 2 % at most.
-`watcher_cpu_s` is the processor time that the watching process used during that time, `manager_alone_cpu_s` and
+ended. Enough of its kind have ended before, so that there is an estimate. Who watches does so in a session of its own,
+as from another terminal, and reads JSON documents, or, with `--terminal`, a picture that is redrawn. Prints JSON lines;
+goal: 2 % at most. `cost_of_pairs` is the median of what each round with a watcher took beyond its neighbour without
+one. `watcher_cpu_s` is the processor time that the watching process used during that time, `manager_alone_cpu_s` and
 `manager_watched_cpu_s` that of the manager, which other programs on the machine change less than the time. Ray runs
 workers at niceness 15; RAY_worker_niceness=0 in the environment makes figures steadier where others are at work.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pty
 import signal
 import statistics
 import subprocess
@@ -23,6 +26,7 @@ import tempfile
 import threading
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import psutil
 import ray
 
+from benchmarks.measuring import surroundings
 from wfstore import workflow
 from wfstore.log import read_lease
 
@@ -57,28 +62,40 @@ def gather(*values: Any) -> int:
 
 
 class Watcher:
-    """A process that watches, and what it says."""
+    """A process that watches, and how often it showed the workflow, and an estimate of its end."""
 
-    def __init__(self, workflow_id: str, storage: str) -> None:
-        command = [sys.executable, "-m", "wfstore", "show", workflow_id, "--watch", "--json", "--storage", storage]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.documents: list[dict[str, Any]] = []
-        self._thread = threading.Thread(target=self._read, daemon=True)
+    def __init__(self, workflow_id: str, storage: str, terminal: bool) -> None:
+        command = [sys.executable, "-m", "wfstore", "show", workflow_id, "--watch", "--storage", storage]
+        self._mine, theirs = pty.openpty() if terminal else os.pipe()
+        self.process = subprocess.Popen(
+            command if terminal else [*command, "--json"], stdout=theirs, stderr=theirs, start_new_session=True
+        )
+        os.close(theirs)
+        self.looks = self.estimates = 0
+        self._thread = threading.Thread(target=self._picture if terminal else self._documents, daemon=True)
         self._thread.start()
         deadline = time.monotonic() + 60
-        while not self.documents and time.monotonic() < deadline:
+        while not self.looks and time.monotonic() < deadline:
             time.sleep(0.02)
 
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            found = json.loads(line)
-            if found["kind"] == "workflow":
-                self.documents.append(found)
+    def _documents(self) -> None:
+        with open(self._mine) as lines:
+            for line in lines:
+                if line.startswith("{") and (found := json.loads(line))["kind"] == "workflow":
+                    self.looks += 1
+                    self.estimates += found["eta_p50_at"] is not None
+
+    def _picture(self) -> None:
+        with open(self._mine, "rb", buffering=0) as screen, suppress(OSError):  # the end of a terminal is an error
+            while data := screen.read(65536):
+                self.looks += data.count(b"submitted")
+                self.estimates += data.count(b"expected end")
 
     def stop(self) -> None:
-        self.process.send_signal(signal.SIGINT)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
         self.process.wait(timeout=60)
+        self._thread.join(timeout=60)
 
 
 def cpu_s(pid: int) -> float:
@@ -87,7 +104,7 @@ def cpu_s(pid: int) -> float:
     return spent.user + spent.system
 
 
-def one(storage: str, wide: int, watched: bool) -> dict[str, Any]:
+def one(storage: str, wide: int, watched: bool, terminal: bool = False) -> dict[str, Any]:
     """Seconds of one run behind its gate."""
     gate = Path(storage).parent / f"gate-{uuid.uuid4().hex}"
     workflow_id = f"watched-{uuid.uuid4().hex[:12]}"
@@ -97,7 +114,7 @@ def one(storage: str, wide: int, watched: bool) -> dict[str, Any]:
         workflow_id=workflow_id,
         metadata={"name": "watched"},
     )
-    watcher = Watcher(workflow_id, storage) if watched else None
+    watcher = Watcher(workflow_id, storage, terminal) if watched else None
     time.sleep(1.0)
     lease = read_lease(storage)
     assert lease is not None
@@ -110,19 +127,18 @@ def one(storage: str, wide: int, watched: bool) -> dict[str, Any]:
     if watcher:
         found["cpu_s"] = cpu_s(watcher.process.pid) - before if watcher.process.poll() is None else None
         watcher.stop()
-        found["documents"] = len(watcher.documents)
-        found["estimates"] = sum(one["eta_p50_at"] is not None for one in watcher.documents)
+        found["looks"], found["estimates"] = watcher.looks, watcher.estimates
     return found
 
 
-def measure(rounds: int, wide: int, storage: str) -> bool:
+def measure(rounds: int, wide: int, terminal: bool, storage: str) -> bool:
     for _ in range(_PAST):
         one(storage, wide, False)
     alone, watched = [], []
     for number in range(rounds):
         order = (False, True) if number % 2 else (True, False)
         for with_watcher in order:
-            (watched if with_watcher else alone).append(one(storage, wide, with_watcher))
+            (watched if with_watcher else alone).append(one(storage, wide, with_watcher, terminal))
     seconds = [statistics.median(row["seconds"] for row in rows) for rows in (alone, watched)]
     pairs = [b["seconds"] / a["seconds"] - 1 for a, b in zip(alone, watched, strict=True)]
     manager = [statistics.median(row["manager_cpu_s"] for row in rows) for rows in (alone, watched)]
@@ -131,6 +147,7 @@ def measure(rounds: int, wide: int, storage: str) -> bool:
         "benchmark": "eta.watch",
         "wide": wide,
         "rounds": rounds,
+        "terminal": terminal,
         "alone_s": round(seconds[0], 3),
         "watched_s": round(seconds[1], 3),
         "cost": round(seconds[1] / seconds[0] - 1, 4),
@@ -139,10 +156,10 @@ def measure(rounds: int, wide: int, storage: str) -> bool:
         "manager_watched_cpu_s": round(manager[1], 3),
         "manager_cost": round(manager[1] / manager[0] - 1, 4),
         "watcher_cpu_s": round(statistics.median(spent), 3) if spent else None,
-        "documents": statistics.median(row["documents"] for row in watched),
+        "looks": statistics.median(row["looks"] for row in watched),
         "estimates": statistics.median(row["estimates"] for row in watched),
         "worker_niceness": int(os.environ.get("RAY_worker_niceness", 15)),  # noqa: SIM112
-        "load": round(os.getloadavg()[0], 1),
+        **surroundings(),
     }
     print(json.dumps(said), flush=True)
     return seconds[1] / seconds[0] - 1 <= 0.02
@@ -152,12 +169,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--wide", type=int, default=500)
+    parser.add_argument("--terminal", action="store_true", help="watch on a terminal")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         storage = f"{folder}/store"
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="warning")
         workflow.init(storage=storage)
-        good = measure(given.rounds, given.wide, storage)
+        good = measure(given.rounds, given.wide, given.terminal, storage)
         ray.shutdown()
     sys.exit(not good)
 

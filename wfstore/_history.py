@@ -205,7 +205,7 @@ class History:
         return Group(*parts)
 
 
-def actor_line(actor: dict[str, Any]) -> str:
+def actor_line(actor: Mapping[str, Any]) -> str:
     """What a virtual actor is and has done, in one line."""
     counts = {"failed": actor["calls_failed"], "open": actor["calls_open"], "readonly": actor["readonly_calls"]}
     some = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)

@@ -116,23 +116,26 @@ class _Observed:
 
     def __init__(self, *statuses: str) -> None:
         self._statuses = list(statuses)
-        self.store = self
 
     def changes(self, cursor: str, *, timeout_s: float, workflow_id: str) -> SimpleNamespace:
         return SimpleNamespace(cursor=cursor)
 
-    def history(self, workflow_id: str) -> SimpleNamespace:
+    def workflow(self, workflow_id: str) -> dict[str, Any]:
         status = self._statuses[0] if len(self._statuses) == 1 else self._statuses.pop(0)
-        return SimpleNamespace(workflow_id=workflow_id, status=status)
+        return {"workflow_id": workflow_id, "status": status}
+
+    def tasks(self, workflow_id: str) -> dict[str, Any]:
+        return {}
 
     def seen(self) -> list[str]:
-        first = self.history("w")
-        return [first.status] + [after.status for after, _ in watching_._until_its_end(self, "", first)]
+        first = watching_._look(self, "w")
+        return [first.status] + [after.status for after in watching_._until_its_end(self, "", first)]
 
 
 def test_another_manager_may_go_on_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching_, "_behind_what_works", lambda: None)
     monkeypatch.setattr(watching_, "_RESTART_S", 0.2)
+    monkeypatch.setattr(watching_, "_GATHER_S", 0.0)
     goes_on = ["RUNNING", "RESUMABLE", "RESUMABLE", "RUNNING", "SUCCESSFUL"]
     assert _Observed(*goes_on).seen() == goes_on
     left = _Observed("RUNNING", "RESUMABLE").seen()

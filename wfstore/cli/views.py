@@ -72,14 +72,13 @@ def spent(row: Row, now: datetime | None = None) -> str:
 
 def header(found: History, now: datetime | None = None) -> None:
     """Who, what status, since when, how much."""
-    output.pairs(facts(found, now))
+    output.pairs(facts(found.workflow, found.actor, now))
 
 
-def facts(found: History, now: datetime | None = None) -> dict[str, str]:
-    """What `header` says, by what it is about."""
+def facts(row: Row, actor: Row | None = None, now: datetime | None = None) -> dict[str, str]:
+    """What `header` says, by what it is about. row: of `workflows`; actor: of `virtual_actors`, where it is one."""
     from wfstore._history import actor_line
 
-    row = found.workflow
     done = f"{text.number(row['tasks_done'])} of {text.number(row['tasks'])} tasks done"
     attempts = f"{text.number(row['attempts'])} attempts, {text.number(row['retries'])} retries"
     said = {
@@ -91,7 +90,7 @@ def facts(found: History, now: datetime | None = None) -> dict[str, str]:
         if row["status"] == RUNNING and row["progress"] is not None
         else "",
         "tasks": f"{done}, {text.number(row['tasks_failed'])} failed, {attempts}",
-        "virtual actor": actor_line(found.actor).removeprefix("virtual actor ") if found.actor else "",
+        "virtual actor": actor_line(actor).removeprefix("virtual actor ") if actor else "",
         "output size": text.size(row["output_bytes"]),
         "all outputs": text.size(row["total_output_bytes"]),
         "rerun of": row["rerun_of"] or "",

@@ -2,59 +2,82 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psutil
 
 from wfstore import _text as text
+from wfstore._garbage import calm_collector
 from wfstore._observe.rows import Pace
 from wfstore.cli import dagtree, eta, output, views
+from wfstore.model.dag import ACTOR
 from wfstore.model.statuses import PENDING, RESUMABLE, RETRYING, RUNNING, WORKFLOW_ACTIVE
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from wfstore import History, WorkflowObservability
-    from wfstore._observe import Changes
     from wfstore.answers.eta import Eta
 
 #: The status may change without an event, as when the manager is gone: looked at this often.
 _LOOK_EVERY_S = 5.0
 _OPEN = frozenset({PENDING, RUNNING, RETRYING})
 #: Looking is kept to this share of one processor, whatever changes; but nobody waits longer than this for news.
-_SHARE, _MOST_REST_S = 0.04, 5.0
+_SHARE, _MOST_REST_S = 0.02, 5.0
+#: A change seldom comes alone: this long what follows it is awaited.
+_GATHER_S = 0.5
 #: Another manager takes seconds to go on where one has died.
 _RESTART_S = 30.0
-#: An estimate of the end serves for so long.
-_ESTIMATE_EVERY_S = 2.0
+#: An estimate of the end serves for so long at least; for longer where that would take more than this share.
+_ESTIMATE_EVERY_S, _ESTIMATE_SHARE = 2.0, 0.02
+#: Of more tasks the critical path is not looked for anew with each look.
+_MOST_CRITICAL = 500
+
+
+class Look(NamedTuple):
+    """A workflow at one moment: its row and those of its tasks, as `WorkflowObservability` has them."""
+
+    workflow: Mapping[str, Any]
+    tasks: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def status(self) -> str:
+        return str(self.workflow["status"])
 
 
 def watch(observed: WorkflowObservability, workflow_id: str, as_json: bool) -> History:
     """Show it until it has ended, or nobody works on it any more and no other manager goes on with it for a while;
     returns how it stands then. Raises WorkflowNotFoundError."""
     cursor = observed.changes(timeout_s=0).cursor
-    found = observed.store.history(workflow_id)
-    expected = _Expected()
+    first = _look(observed, workflow_id)
+    expected = _Expected(observed)
     if as_json:
-        _lines(observed, cursor, found, partial(_json_lines, expected=expected))
+        _lines(observed, cursor, first, partial(_json_lines, expected=expected))
     elif sys.stdout.isatty():
-        _in_place(observed, cursor, found, expected)
+        _in_place(observed, cursor, first, expected)
     else:
-        _lines(observed, cursor, found, partial(_text_lines, expected=expected))
+        _lines(observed, cursor, first, partial(_text_lines, expected=expected))
     return observed.store.history(workflow_id)
 
 
-def _until_its_end(observed: WorkflowObservability, cursor: str, found: History) -> Iterator[tuple[History, Changes]]:
-    """What changes, and the whole as it is then."""
+def _look(observed: WorkflowObservability, workflow_id: str) -> Look:
+    return Look(observed.workflow(workflow_id), observed.tasks(workflow_id))
+
+
+def _until_its_end(observed: WorkflowObservability, cursor: str, found: Look) -> Iterator[Look]:
+    """How it stands, whenever something has changed."""
     if found.status not in WORKFLOW_ACTIVE:
         return
     _behind_what_works()
+    calm_collector()
+    workflow_id = found.workflow["workflow_id"]
     pace, spent, worked_on_at = Pace(_SHARE, _MOST_REST_S), time.process_time(), time.monotonic()
     while found.status in WORKFLOW_ACTIVE or found.status == RESUMABLE:
         if found.status in WORKFLOW_ACTIVE:
@@ -62,48 +85,56 @@ def _until_its_end(observed: WorkflowObservability, cursor: str, found: History)
         elif time.monotonic() - worked_on_at > _RESTART_S:
             return
         pace.rest(_MOST_REST_S)
-        changes = observed.changes(cursor, timeout_s=_LOOK_EVERY_S, workflow_id=found.workflow_id)
-        cursor = changes.cursor
-        found = observed.store.history(found.workflow_id)
-        yield found, changes
+        cursor = observed.changes(cursor, timeout_s=_LOOK_EVERY_S, workflow_id=workflow_id).cursor
+        time.sleep(_GATHER_S)
+        found = _look(observed, workflow_id)
+        yield found
         pace.spent(time.process_time() - spent)
         spent = time.process_time()
 
 
 def _behind_what_works() -> None:
-    """Ray's workers are of niceness 15, and whoever watches them on the same machine must not go before them."""
+    """Whoever watches on the machine where the work is done must not keep it waiting: a processor on which only idle
+    work runs counts as free, which one with a nice process does not."""
     os.nice(19)
-    # on Linux that was this thread alone, and the index has more
+    if sys.platform != "linux":
+        return
+    # on Linux all of this is of one thread, and the index has more
     for thread in psutil.Process().threads():
         with suppress(ProcessLookupError):
             os.setpriority(os.PRIO_PROCESS, thread.id, 19)
+            os.sched_setscheduler(thread.id, os.SCHED_IDLE, os.sched_param(0))
 
 
 class _Expected:
     """When the workflow will end, worked out anew every few seconds."""
 
-    def __init__(self) -> None:
-        self._made_at = -_ESTIMATE_EVERY_S
+    def __init__(self, observed: WorkflowObservability) -> None:
+        self._observed = observed
+        self._next_at = 0.0
         self._found: list[Eta | None] = [None, None]
 
-    def of(self, found: History) -> list[Eta | None]:
+    def of(self, workflow: Mapping[str, Any]) -> list[Eta | None]:
         """For both of `eta.QUANTILES`."""
-        if found.status != RUNNING:
+        if workflow["status"] != RUNNING:
             return [None, None]
-        if time.monotonic() - self._made_at >= _ESTIMATE_EVERY_S:
+        if time.monotonic() >= self._next_at:
+            spent = time.process_time()
+            found = self._observed.store.history(workflow["workflow_id"])
             self._found = [found.eta(q) for q in eta.QUANTILES]
-            self._made_at = time.monotonic()
+            pause = max(_ESTIMATE_EVERY_S, (time.process_time() - spent) / _ESTIMATE_SHARE)
+            self._next_at = time.monotonic() + pause
         return self._found
 
 
 # -- in a pipe --------------------------------------------------------------------------------------------------------
 
 
-def _lines(observed: WorkflowObservability, cursor: str, found: History, written: Any) -> None:
+def _lines(observed: WorkflowObservability, cursor: str, first: Look, written: Any) -> None:
     seen: dict[str, str] = {}
-    _print(written(found, seen))
-    for after, _ in _until_its_end(observed, cursor, found):
-        _print(written(after, seen))
+    _print(written(first, seen))
+    for found in _until_its_end(observed, cursor, first):
+        _print(written(found, seen))
 
 
 def _print(lines: Iterator[str]) -> None:
@@ -112,9 +143,9 @@ def _print(lines: Iterator[str]) -> None:
     sys.stdout.flush()
 
 
-def _news(found: History, seen: dict[str, str]) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
+def _news(found: Look, seen: dict[str, str]) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
     """(task id, its row), and (None, the workflow's row), where something was not seen before."""
-    for row in [*found.tasks.iter_rows(named=True), found.workflow]:
+    for row in [*found.tasks.values(), found.workflow]:
         task_id = row.get("task_id")
         now = f"{row['status']} {row['progress']} {row.get('progress_message')}"
         if seen.get(task_id or "") != now:
@@ -122,56 +153,83 @@ def _news(found: History, seen: dict[str, str]) -> Iterator[tuple[str | None, Ma
             yield task_id, row
 
 
-def _text_lines(found: History, seen: dict[str, str], expected: _Expected) -> Iterator[str]:
+def _text_lines(found: Look, seen: dict[str, str], expected: _Expected) -> Iterator[str]:
     for task_id, row in _news(found, seen):
         if task_id is None:
             done = f"{text.number(row['tasks_done'])} of {text.number(row['tasks'])} tasks done"
-            said = [row["workflow_id"], row["status"], done, eta.line(expected.of(found)), views.error(row)]
+            said = [row["workflow_id"], row["status"], done, eta.line(expected.of(row)), views.error(row)]
         else:
             spent = text.duration(row["duration_s"])
             said = [f"  {task_id}", row["status"], spent or views.progress(row), views.error(row)]
         yield "  ".join(text.safe(part) for part in said if part)
 
 
-def _json_lines(found: History, seen: dict[str, str], expected: _Expected) -> Iterator[str]:
+def _json_lines(found: Look, seen: dict[str, str], expected: _Expected) -> Iterator[str]:
     for task_id, row in _news(found, seen):
-        opened = output.opened(row, "metadata", "options", "progress_metrics")
+        more: dict[str, Any] = {}
         if task_id is None:
-            half, most = (None if one is None else one.at for one in expected.of(found))
-            opened |= {"eta_p50_at": half, "eta_p90_at": most}
-        yield output.json_line({"kind": "workflow" if task_id is None else "task", **opened})
+            half, most = (None if one is None else one.at for one in expected.of(row))
+            more = {"eta_p50_at": half, "eta_p90_at": most}
+        yield output.json_line({"kind": "workflow" if task_id is None else "task", **row, **more})
 
 
 # -- on a terminal ----------------------------------------------------------------------------------------------------
 
 
-def _in_place(observed: WorkflowObservability, cursor: str, found: History, expected: _Expected) -> None:
+def _in_place(observed: WorkflowObservability, cursor: str, first: Look, expected: _Expected) -> None:
     from rich.live import Live
 
     screen = output.console()
-    first = _picture(found, screen.height, expected)
-    with Live(first, console=screen, auto_refresh=False, transient=True) as live:
-        for after, _ in _until_its_end(observed, cursor, found):
-            live.update(_picture(after, screen.height, expected), refresh=True)
+    picture = _Picture(observed, screen.height, expected)
+    with Live(picture.of(first), console=screen, auto_refresh=False, transient=True) as live:
+        for found in _until_its_end(observed, cursor, first):
+            live.update(picture.of(found), refresh=True)
 
 
-def _picture(found: History, height: int, expected: _Expected) -> RenderableType:
+class _Picture:
     """Header and DAG; where there is no room for all of it, the tasks that are under way."""
-    from rich.console import Group
-    from rich.text import Text
 
-    from wfstore._history import given
+    def __init__(self, observed: WorkflowObservability, height: int, expected: _Expected) -> None:
+        self._observed, self._height, self._expected = observed, height, expected
+        # They come with their tasks, and do not change: read anew when there are more of these.
+        self._edges: list[dict[str, Any]] = []
+        self._above: dict[str, list[str]] = {}
 
-    facts = views.facts(found)
-    if said := eta.line(expected.of(found)):
-        facts["expected end"] = said
-    room = max(height - len(facts) - 4, 3)
-    rows = found.tasks.to_dicts()
-    lines = dagtree.draw(views.nodes(rows, given(found)))
-    cells = [(line.tree, line.status, line.duration, line.note) for line in lines]
-    if len(cells) > room:
-        under_way = [row for row in rows if row["status"] in _OPEN and row["started_at"] is not None]
-        cells = [(row["task_id"], row["status"], "", views.progress(row)) for row in under_way[: room - 1]]
-        cells.append((f"... {text.number(len(rows) - len(cells))} more tasks", "", "", ""))
-    grid, _ = output.grid(views.DAG_COLUMNS, cells)
-    return Group(output.pair_grid(facts), Text(""), grid)
+    def of(self, found: Look) -> RenderableType:
+        from rich.console import Group
+        from rich.text import Text
+
+        facts = self._facts(found)
+        rows = found.tasks.values()
+        room = max(self._height - len(facts) - 4, 3)
+        cells = [(line.tree, line.status, line.duration, line.note) for line in dagtree.draw(self._nodes(found))]
+        if len(cells) > room:
+            under_way = [row for row in rows if row["status"] in _OPEN and row["started_at"] is not None]
+            cells = [(row["task_id"], row["status"], "", views.progress(row)) for row in under_way[: room - 1]]
+            cells.append((f"... {text.number(len(rows) - len(cells))} more tasks", "", "", ""))
+        grid, _ = output.grid(views.DAG_COLUMNS, cells)
+        return Group(output.pair_grid(facts), Text(""), grid)
+
+    def _facts(self, found: Look) -> dict[str, str]:
+        row = {**found.workflow, "metadata": json.dumps(found.workflow["metadata"] or {}, ensure_ascii=False)}
+        is_actor = any(task["type"] == ACTOR for task in found.tasks.values())
+        facts = views.facts(row, self._history(row).actor if is_actor else None)
+        if said := eta.line(self._expected.of(row)):
+            facts["expected end"] = said
+        return facts
+
+    def _nodes(self, found: Look) -> list[dagtree.Node]:
+        from wfstore._history import given
+        from wfstore.answers.paths_frames import Critical
+
+        if not found.tasks.keys() <= self._above.keys():
+            history = self._history(found.workflow)
+            self._edges, self._above = history.edges.to_dicts(), given(history)
+        longest: set[str] = set()
+        if len(found.tasks) <= _MOST_CRITICAL:
+            longest = set(Critical.of_rows(list(found.tasks.values()), self._edges).ids)
+        tasks = [{**row, "on_critical_path": task_id in longest} for task_id, row in found.tasks.items()]
+        return views.nodes(tasks, {task_id: self._above.get(task_id, []) for task_id in found.tasks})
+
+    def _history(self, workflow: Mapping[str, Any]) -> History:
+        return self._observed.store.history(workflow["workflow_id"])

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from wfstore._garbage import calm_collector
 from wfstore.dashboard.settings import Settings
 from wfstore.dashboard.warming import Warming
 
@@ -79,6 +80,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._warming = Warming(self._app)
         await super().startup(sockets=sockets)
+        calm_collector(full_every=10)
         if self.started and self._started is not None:
             self._started()
 

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
+from wfstore._garbage import calm_collector
 from wfstore._observe import WorkflowObservability
 from wfstore.dashboard import pages, views
 from wfstore.dashboard.shapes import Query
@@ -48,6 +49,7 @@ class Warming:
             for pause_s in steps(self._app):
                 if self._ended.wait(pause_s):
                     return
+            calm_collector(full_every=10)  # what the first pages loaded stays
         except Exception as error:  # whatever it is, whoever opens a page is told
             known = isinstance(error, WfstoreError)
             _log.info("the first pages will take longer: %s", error, exc_info=None if known else error)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import pickle
 import socket
@@ -19,6 +18,7 @@ import psutil
 import ray
 
 from wfstore import errors
+from wfstore._garbage import calm_collector
 from wfstore._version import __version__
 from wfstore.engine import channel
 from wfstore.engine.answers import Answer, Delivered, as_read, output_answer, task_metadata, workflow_metadata
@@ -67,7 +67,7 @@ class WorkflowManagementActor(Core):
         max_pending: int | None,
         runtime_env: dict[str, Any],
     ) -> None:
-        _calm_garbage_collector()
+        calm_collector()
         context = ray.get_runtime_context()
         self._node_id = context.get_node_id()
         self._session = context.get_session_name()
@@ -387,13 +387,6 @@ class WorkflowManagementActor(Core):
         self._executor.close()
         self._recovered.writer.close()
         remove_lease(self._storage)
-
-
-def _calm_garbage_collector() -> None:
-    """The state is a large heap without cycles: full collections found nothing and took a tenth of the loop's time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 def _rss_bytes() -> int:
