@@ -3,11 +3,12 @@
     python benchmarks/eta_watch.py [--rounds 12] [--wide 500] [--terminal]
 
 A workflow begins with a task that waits for a file; then it fans out, and gathers. Rounds with and without somebody who
-watches it from another process take turns; the time is from the moment that the file is there until the workflow has
-ended. Enough of its kind have ended before, so that there is an estimate. Who watches does so in a session of its own,
-as from another terminal, and reads JSON documents, or, with `--terminal`, a picture that is redrawn. Prints JSON lines;
-goal: 2 % at most. `cost_of_pairs` is the median of what each round with a watcher took beyond its neighbour without
-one. `watcher_cpu_s` is the processor time that the watching process used during that time, `manager_alone_cpu_s` and
+watches it from another process take turns (without: who watched has stopped before the file is there); the time is from
+the moment that the file is there, which is any between two looks, until the workflow has ended. Enough of its kind have
+ended before, so that there is an estimate. Who watches does so in a session of its own, as from another terminal, and
+reads JSON documents, or, with `--terminal`, a picture that is redrawn. Prints JSON lines; goal: 2 % at most.
+`cost_of_pairs` is the median of what each round with a watcher took beyond its neighbour without one. `watcher_cpu_s`
+is the processor time that the watching process used during that time, `manager_alone_cpu_s` and
 `manager_watched_cpu_s` that of the manager, which other programs on the machine change less than the time. Ray runs
 workers at niceness 15; RAY_worker_niceness=0 in the environment makes figures steadier where others are at work.
 """
@@ -104,8 +105,8 @@ def cpu_s(pid: int) -> float:
     return spent.user + spent.system
 
 
-def one(storage: str, wide: int, watched: bool, terminal: bool = False) -> dict[str, Any]:
-    """Seconds of one run behind its gate."""
+def one(storage: str, wide: int, watched: bool, terminal: bool = False, wait_s: float = 1.0) -> dict[str, Any]:
+    """Seconds of one run behind its gate, which opens so long after it was first shown."""
     gate = Path(storage).parent / f"gate-{uuid.uuid4().hex}"
     workflow_id = f"watched-{uuid.uuid4().hex[:12]}"
     first = opened.bind(str(gate))
@@ -114,17 +115,20 @@ def one(storage: str, wide: int, watched: bool, terminal: bool = False) -> dict[
         workflow_id=workflow_id,
         metadata={"name": "watched"},
     )
-    watcher = Watcher(workflow_id, storage, terminal) if watched else None
-    time.sleep(1.0)
+    # Both kinds of round wait as long for their gate, or Ray would have ended idle workers before one kind only.
+    watcher = Watcher(workflow_id, storage, terminal)
+    if not watched:
+        watcher.stop()
+    time.sleep(wait_s)
     lease = read_lease(storage)
     assert lease is not None
     manager = cpu_s(lease.pid)
-    before = cpu_s(watcher.process.pid) if watcher else 0.0
+    before = cpu_s(watcher.process.pid) if watched else 0.0
     began = time.perf_counter()
     gate.touch()
     assert ray.get(ref) == wide
     found: dict[str, Any] = {"seconds": time.perf_counter() - began, "manager_cpu_s": cpu_s(lease.pid) - manager}
-    if watcher:
+    if watched:
         found["cpu_s"] = cpu_s(watcher.process.pid) - before if watcher.process.poll() is None else None
         watcher.stop()
         found["looks"], found["estimates"] = watcher.looks, watcher.estimates
@@ -137,8 +141,9 @@ def measure(rounds: int, wide: int, terminal: bool, storage: str) -> bool:
     alone, watched = [], []
     for number in range(rounds):
         order = (False, True) if number % 2 else (True, False)
+        wait_s = 1.0 + (number + 0.5) / rounds
         for with_watcher in order:
-            (watched if with_watcher else alone).append(one(storage, wide, with_watcher, terminal))
+            (watched if with_watcher else alone).append(one(storage, wide, with_watcher, terminal, wait_s))
     seconds = [statistics.median(row["seconds"] for row in rows) for rows in (alone, watched)]
     pairs = [b["seconds"] / a["seconds"] - 1 for a, b in zip(alone, watched, strict=True)]
     manager = [statistics.median(row["manager_cpu_s"] for row in rows) for rows in (alone, watched)]

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -117,9 +116,6 @@ class _Observed:
     def __init__(self, *statuses: str) -> None:
         self._statuses = list(statuses)
 
-    def changes(self, cursor: str, *, timeout_s: float, workflow_id: str) -> SimpleNamespace:
-        return SimpleNamespace(cursor=cursor)
-
     def workflow(self, workflow_id: str) -> dict[str, Any]:
         status = self._statuses[0] if len(self._statuses) == 1 else self._statuses.pop(0)
         return {"workflow_id": workflow_id, "status": status}
@@ -129,13 +125,13 @@ class _Observed:
 
     def seen(self) -> list[str]:
         first = watching_._look(self, "w")
-        return [first.status] + [after.status for after in watching_._until_its_end(self, "", first)]
+        return [first.status] + [after.status for after in watching_._until_its_end(self, first)]
 
 
 def test_another_manager_may_go_on_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching_, "_behind_what_works", lambda: None)
     monkeypatch.setattr(watching_, "_RESTART_S", 0.2)
-    monkeypatch.setattr(watching_, "_GATHER_S", 0.0)
+    monkeypatch.setattr(watching_, "_LOOK_EVERY_S", 0.0)
     goes_on = ["RUNNING", "RESUMABLE", "RESUMABLE", "RUNNING", "SUCCESSFUL"]
     assert _Observed(*goes_on).seen() == goes_on
     left = _Observed("RUNNING", "RESUMABLE").seen()

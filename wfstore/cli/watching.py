@@ -26,13 +26,10 @@ if TYPE_CHECKING:
     from wfstore import History, WorkflowObservability
     from wfstore.answers.eta import Eta
 
-#: The status may change without an event, as when the manager is gone: looked at this often.
-_LOOK_EVERY_S = 5.0
 _OPEN = frozenset({PENDING, RUNNING, RETRYING})
-#: Looking is kept to this share of one processor, whatever changes; but nobody waits longer than this for news.
-_SHARE, _MOST_REST_S = 0.02, 5.0
-#: A change seldom comes alone: this long what follows it is awaited.
-_GATHER_S = 0.5
+#: Time between looks. It grows so that looking takes this share of one processor, but nobody waits longer for news than
+#: so long. To be told of changes instead would cost more: one seldom comes alone, and each would be read at once.
+_LOOK_EVERY_S, _SHARE, _MOST_REST_S = 1.0, 0.02, 5.0
 #: Another manager takes seconds to go on where one has died.
 _RESTART_S = 30.0
 #: An estimate of the end serves for so long at least; for longer where that would take more than this share.
@@ -55,15 +52,14 @@ class Look(NamedTuple):
 def watch(observed: WorkflowObservability, workflow_id: str, as_json: bool) -> History:
     """Show it until it has ended, or nobody works on it any more and no other manager goes on with it for a while;
     returns how it stands then. Raises WorkflowNotFoundError."""
-    cursor = observed.changes(timeout_s=0).cursor
     first = _look(observed, workflow_id)
     expected = _Expected(observed)
     if as_json:
-        _lines(observed, cursor, first, partial(_json_lines, expected=expected))
+        _lines(observed, first, partial(_json_lines, expected=expected))
     elif sys.stdout.isatty():
-        _in_place(observed, cursor, first, expected)
+        _in_place(observed, first, expected)
     else:
-        _lines(observed, cursor, first, partial(_text_lines, expected=expected))
+        _lines(observed, first, partial(_text_lines, expected=expected))
     return observed.store.history(workflow_id)
 
 
@@ -71,8 +67,8 @@ def _look(observed: WorkflowObservability, workflow_id: str) -> Look:
     return Look(observed.workflow(workflow_id), observed.tasks(workflow_id))
 
 
-def _until_its_end(observed: WorkflowObservability, cursor: str, found: Look) -> Iterator[Look]:
-    """How it stands, whenever something has changed."""
+def _until_its_end(observed: WorkflowObservability, found: Look) -> Iterator[Look]:
+    """How it stands, from look to look."""
     if found.status not in WORKFLOW_ACTIVE:
         return
     _behind_what_works()
@@ -84,9 +80,8 @@ def _until_its_end(observed: WorkflowObservability, cursor: str, found: Look) ->
             worked_on_at = time.monotonic()
         elif time.monotonic() - worked_on_at > _RESTART_S:
             return
+        time.sleep(_LOOK_EVERY_S)
         pace.rest(_MOST_REST_S)
-        cursor = observed.changes(cursor, timeout_s=_LOOK_EVERY_S, workflow_id=workflow_id).cursor
-        time.sleep(_GATHER_S)
         found = _look(observed, workflow_id)
         yield found
         pace.spent(time.process_time() - spent)
@@ -130,10 +125,10 @@ class _Expected:
 # -- in a pipe --------------------------------------------------------------------------------------------------------
 
 
-def _lines(observed: WorkflowObservability, cursor: str, first: Look, written: Any) -> None:
+def _lines(observed: WorkflowObservability, first: Look, written: Any) -> None:
     seen: dict[str, str] = {}
     _print(written(first, seen))
-    for found in _until_its_end(observed, cursor, first):
+    for found in _until_its_end(observed, first):
         _print(written(found, seen))
 
 
@@ -176,13 +171,13 @@ def _json_lines(found: Look, seen: dict[str, str], expected: _Expected) -> Itera
 # -- on a terminal ----------------------------------------------------------------------------------------------------
 
 
-def _in_place(observed: WorkflowObservability, cursor: str, first: Look, expected: _Expected) -> None:
+def _in_place(observed: WorkflowObservability, first: Look, expected: _Expected) -> None:
     from rich.live import Live
 
     screen = output.console()
     picture = _Picture(observed, screen.height, expected)
     with Live(picture.of(first), console=screen, auto_refresh=False, transient=True) as live:
-        for found in _until_its_end(observed, cursor, first):
+        for found in _until_its_end(observed, first):
             live.update(picture.of(found), refresh=True)
 
 
