@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 
@@ -17,6 +18,10 @@ sys.dont_write_bytecode = False
 # of its own, and so clusters of its own.
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["RAY_TMPDIR"] = os.path.join(tempfile.gettempdir(), f"ray-{os.getuid()}-{worker}")
+
+# A shell that begins pytest in the background has it ignore Ctrl-C, and so all that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _FAST = "not (ray or slow or s3 or browser or fault or peer)"
 

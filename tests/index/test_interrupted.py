@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -31,15 +30,6 @@ def test_other_errors_stay_what_they_are() -> None:
         raise RuntimeError("of ours")
 
 
-@pytest.fixture
-def heard() -> Iterator[None]:
-    """SIGINT is Ctrl-C, also where a shell has begun pytest in the background, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("heard")
 def test_a_signal_ends_a_statement_and_the_next_one_is_answered() -> None:
     index = Index(MemoryLog())
     index.sql("SELECT 1")
@@ -67,7 +57,6 @@ def test_a_child_of_a_fork_asks_a_thread_of_its_own() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
 
 
-@pytest.mark.usefixtures("heard")
 def test_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
     storage = str(tmp_path / "store")
     open_writer(storage).close()

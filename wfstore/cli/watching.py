@@ -96,7 +96,7 @@ def _behind_what_works() -> None:
         return
     # on Linux all of this is of one thread, and the index has more
     for thread in psutil.Process().threads():
-        with suppress(ProcessLookupError):
+        with suppress(OSError):  # the thread has ended, or a container does not allow it
             os.setpriority(os.PRIO_PROCESS, thread.id, 19)
             os.sched_setscheduler(thread.id, os.SCHED_IDLE, os.sched_param(0))
 

@@ -59,8 +59,10 @@ def _why(error: OSError, settings: Settings) -> str:
 class Server(uvicorn.Server):
     """Ends streams before it waits for connections, and ends in good order on SIGINT and SIGTERM."""
 
-    def __init__(self, app: Starlette, started: Callable[[], None] | None = None) -> None:
+    def __init__(self, app: Starlette, started: Callable[[], None] | None = None, alone: bool = False) -> None:
+        """alone: the process does nothing else."""
         self._app = app
+        self._alone = alone
         super().__init__(
             uvicorn.Config(
                 self._ending_well,
@@ -78,11 +80,15 @@ class Server(uvicorn.Server):
         self._warming: Warming | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._warming = Warming(self._app)
+        self._warming = Warming(self._app, self._calm)
         await super().startup(sockets=sockets)
-        calm_collector(full_every=10)
+        self._calm()
         if self.started and self._started is not None:
             self._started()
+
+    def _calm(self) -> None:
+        if self._alone:
+            calm_collector(full_every=10)
 
     async def _ending_well(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application; an answer that has not come within the grace is a line of the log, and no fault."""
@@ -124,7 +130,7 @@ class Server(uvicorn.Server):
 
 def serve(app: Starlette, sock: socket.socket, started: Callable[[], None] | None = None) -> None:
     """Serve until SIGINT or SIGTERM. started: called once requests are answered."""
-    Server(app, started).run(sockets=[sock])
+    Server(app, started, alone=True).run(sockets=[sock])
 
 
 class Background:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
-from wfstore._garbage import calm_collector
 from wfstore._observe import WorkflowObservability
 from wfstore.dashboard import pages, views
 from wfstore.dashboard.shapes import Query
@@ -32,8 +31,9 @@ _log = logging.getLogger("wfstore.dashboard")
 class Warming:
     """The work on one application, in the background."""
 
-    def __init__(self, app: Starlette) -> None:
-        self._app = app
+    def __init__(self, app: Starlette, done: Callable[[], None]) -> None:
+        """done: called once nothing is left to do."""
+        self._app, self._done = app, done
         self._ended = threading.Event()
         # A daemon: a store that does not answer must not keep the process from its end.
         self._thread = threading.Thread(target=self._work, name="wfstore-warming", daemon=True)
@@ -49,7 +49,7 @@ class Warming:
             for pause_s in steps(self._app):
                 if self._ended.wait(pause_s):
                     return
-            calm_collector(full_every=10)  # what the first pages loaded stays
+            self._done()
         except Exception as error:  # whatever it is, whoever opens a page is told
             known = isinstance(error, WfstoreError)
             _log.info("the first pages will take longer: %s", error, exc_info=None if known else error)

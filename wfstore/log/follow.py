@@ -133,6 +133,12 @@ def waiter_for(storage: str, stop: threading.Event) -> Waiter:
     return Polling(stop, 0.25, 2.0)
 
 
+def _load() -> None:
+    """What waiting needs, before there is something to wait for: a Ctrl-C while Python imports may get lost."""
+    import psutil  # noqa: F401
+    import watchfiles  # noqa: F401
+
+
 def _filesystem(path: str) -> str:
     """Type of the file system that holds `path`, as the system names it; "" where it cannot be told."""
     import psutil
@@ -154,6 +160,7 @@ def follow(reader: EventReader, cursor: Cursor, stop: threading.Event) -> Genera
     """
     waiter: Waiter | None = None
     last = time.monotonic()
+    _load()
     try:
         while not stop.is_set():
             table, cursor = reader.read(cursor, max_bytes=_READ_BYTES)
