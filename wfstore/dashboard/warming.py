@@ -31,7 +31,7 @@ _log = logging.getLogger("wfstore.dashboard")
 class Warming:
     """The work on one application, in the background."""
 
-    def __init__(self, app: Starlette, done: Callable[[], None]) -> None:
+    def __init__(self, app: Starlette, done: Callable[[], None] | None = None) -> None:
         """done: called once nothing is left to do."""
         self._app, self._done = app, done
         self._ended = threading.Event()
@@ -49,7 +49,8 @@ class Warming:
             for pause_s in steps(self._app):
                 if self._ended.wait(pause_s):
                     return
-            self._done()
+            if self._done is not None:
+                self._done()
         except Exception as error:  # whatever it is, whoever opens a page is told
             known = isinstance(error, WfstoreError)
             _log.info("the first pages will take longer: %s", error, exc_info=None if known else error)
