@@ -349,6 +349,7 @@ _GC = SimpleNamespace(
     isenabled=lambda: False,
     collect=lambda: 0,
     freeze=lambda: None,
+    unfreeze=lambda: None,
     set_threshold=lambda *counts: None,
 )
 
@@ -361,7 +362,7 @@ _REPLACED: tuple[tuple[str, Any, Any], ...] = (
     ("gc", gc, _GC),
     ("Path", Path, _path),
 )
-_PACKAGES = ("wfstore.log", "wfstore.payloads", "wfstore.engine", "wfstore.schema")
+_PACKAGES = ("wfstore.log", "wfstore.payloads", "wfstore.engine", "wfstore.schema", "wfstore._garbage")
 
 
 @contextlib.contextmanager
