@@ -160,7 +160,8 @@ def follow(reader: EventReader, cursor: Cursor, stop: threading.Event) -> Genera
     """
     waiter: Waiter | None = None
     last = time.monotonic()
-    _load()
+    if not is_uri(reader.storage):
+        _load()
     try:
         while not stop.is_set():
             table, cursor = reader.read(cursor, max_bytes=_READ_BYTES)
