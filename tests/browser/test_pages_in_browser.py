@@ -243,9 +243,9 @@ def test_a_trace_of_1004_tasks(open_page: Callable[..., Any], serve: Callable[[s
     group = page.locator("#dag g.group")
     assert group.count() == 1
     assert "1,000" in group.text_content()
-    assert page.locator("#task-table tbody tr").count() == 200
+    assert page.locator("#task-table tbody tr").count() == 100
     page.locator("#tasks").get_by_role("link", name="Next").click()
-    page.wait_for_selector("#tasks nav.pages >> text=201 to 400")
+    page.wait_for_selector("#tasks nav.pages >> text=101 to 200")
     page.wait_for_selector("#live[data-state=on]")
     group.click()
     page.locator("#dag g.node").nth(150).wait_for(state="attached")
@@ -263,7 +263,7 @@ def test_a_workflow_of_5000_tasks(open_page: Callable[..., Any], serve: Callable
     page.goto(f"{url}/workflows/large")
     page.wait_for_selector("#dag g.group")
     spent = time.monotonic() - began
-    expect(page.locator("#tasks nav.pages")).to_contain_text("1 to 200 of 5,000 tasks")
+    expect(page.locator("#tasks nav.pages")).to_contain_text("1 to 100 of 5,000 tasks")
     page.wait_for_selector("#live[data-state=on]")
     page.get_by_label("Search").fill("map_4711")
     page.keyboard.press("Enter")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.draw.graphs import HOSTILE, SVG, check, fan, parsed, row, with_class, workflows
 from wfstore.draw import STYLE, dag, legend, node_id
+from wfstore.draw._style import SHAPES
 
 
 @settings(deadline=None, max_examples=60)
@@ -78,8 +79,8 @@ def test_a_task_says_what_is_known_of_it() -> None:
     assert [text.text for text in load.iter(f"{SVG}text")] == ["load", "FAILED 1.50 s", "3 attempts, ValueError"]
     title = load.findtext(f"{SVG}title") or ""
     assert "FAILED, ValueError" in title and "took 1.50 s" in title and "on the critical path" in title
-    (shape,) = load.iter(f"{SVG}use")
-    assert shape.get("href") == "#icon-FAILED"
+    (shape,) = with_class(load, "icon")
+    assert shape.get("d") == SHAPES["FAILED"]
     assert [text.text for text in train.iter(f"{SVG}text")] == ["train", "RUNNING 42% 1 min 15 s", "actor"]
     (track,), (bar,) = with_class(train, "track"), with_class(train, "progress")
     assert float(bar.get("width", 0)) == pytest.approx(0.42 * float(track.get("width", 0)))

@@ -6,7 +6,7 @@ import pytest
 
 from tests.draw.graphs import SVG, parsed, with_class
 from wfstore.draw import STYLE, legend
-from wfstore.draw._style import _DARK, _LIGHT, _SHAPES, STATUSES, icon, status_class
+from wfstore.draw._style import _DARK, _LIGHT, SHAPES, STATUSES, UNKNOWN, icon, status_class
 from wfstore.model.statuses import TASK_STATUSES
 
 #: The share of a status's colour in the face of a box.
@@ -52,9 +52,9 @@ def test_every_status_has_a_colour_and_a_shape_of_its_own() -> None:
     for status in STATUSES:
         assert f".st-{status}{{" in STYLE
         assert status_class(status) == f"st-{status}"
-    assert len(set(_SHAPES.values())) == len(_SHAPES) == len(STATUSES)
+    assert len(set(SHAPES.values())) == len(SHAPES) == len(STATUSES)
     assert status_class("' onload=") == "st-UNKNOWN"
-    assert "#icon-UNKNOWN" in icon("nonsense", 0, 0)
+    assert SHAPES[UNKNOWN] in icon("nonsense", 0, 0)
 
 
 def test_a_legend_says_how_many() -> None:

@@ -16,7 +16,7 @@ from wfstore._estimates import Estimates, Expected
 from wfstore._observe.actions import Action, Actions, Code
 from wfstore._observe.following import Following
 from wfstore._observe.link import Link, Manager, finder
-from wfstore._observe.opening import LIVE, STORED, Row, opened
+from wfstore._observe.opening import LIVE, Row, opened, opened_rows
 from wfstore._observe.rows import Filters, Pace, StoredRows, Words
 from wfstore._store import Order, Storage, Store
 from wfstore.errors import ManagerLostError
@@ -145,14 +145,14 @@ class WorkflowObservability:
 
     def attempts(self, workflow_id: str, task_id: str | None = None) -> list[Row]:
         """Rows of `attempts`, in the order in which they were made. Raises WorkflowNotFoundError."""
-        rows = self._history(workflow_id).attempts.iter_rows(named=True)
-        seq = self._rows.as_of_seq
-        return [opened(row, STORED, seq) for row in rows if task_id in (None, row["task_id"])]
+        attempts = self._history(workflow_id).attempts
+        if task_id is not None:
+            attempts = attempts.filter(attempts["task_id"] == task_id)
+        return opened_rows(attempts, self._rows.as_of_seq)
 
     def runs(self, workflow_id: str) -> list[Row]:
         """Rows of `runs`, in order. Raises WorkflowNotFoundError."""
-        rows = self._history(workflow_id).runs.iter_rows(named=True)
-        return [opened(row, STORED, self._rows.as_of_seq) for row in rows]
+        return opened_rows(self._history(workflow_id).runs, self._rows.as_of_seq)
 
     def time_spent(self, workflow_id: str) -> list[Row]:
         """Rows of `time_spent`, in the order in which attempts were made. Raises WorkflowNotFoundError."""
@@ -167,8 +167,7 @@ class WorkflowObservability:
         WorkflowNotFoundError."""
         events = self._history(workflow_id).events
         events = events.filter(events["seq"] > after_seq)
-        rows = (events if limit is None else events.head(limit)).iter_rows(named=True)
-        return [opened(row, STORED, self._rows.as_of_seq) for row in rows]
+        return opened_rows(events if limit is None else events.head(limit), self._rows.as_of_seq)
 
     def expected(self, workflow_ids: Collection[str], *, patience_s: float = 0.05) -> dict[str, Expected]:
         """When workflows will end: id -> `Expected`, worked out in the background and anew every few seconds. One that

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+import polars as pl
+
 from wfstore.model.progress import workflow_fraction
 from wfstore.schema.views import VIEWS
 
@@ -27,6 +29,17 @@ def unfolded(row: Mapping[str, Any]) -> Row:
 def with_origin(row: Row, origin: str, as_of_seq: int) -> Row:
     """A copy that says where it comes from, and the last event that it knows of (unless it says so already)."""
     return {**row, "origin": origin, "as_of_seq": row.get("as_of_seq") or as_of_seq}
+
+
+def opened_rows(frame: pl.DataFrame, as_of_seq: int) -> list[Row]:
+    """`opened` for all rows of a frame of the store's, at once; not for those of `workflows`."""
+    nested = [name for name in frame.columns if name in _JSON]
+    rows = frame.with_columns(origin=pl.lit(STORED), as_of_seq=pl.lit(as_of_seq)).to_dicts()
+    for row in rows:
+        for name in nested:
+            if row[name]:
+                row[name] = json.loads(row[name])
+    return rows
 
 
 def opened(row: Mapping[str, Any], origin: str, as_of_seq: int) -> Row:

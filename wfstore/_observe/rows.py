@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from wfstore._history import History
 from wfstore._observe.folds import Folds
-from wfstore._observe.opening import STORED, Row, opened, with_origin
+from wfstore._observe.opening import STORED, Row, opened, opened_rows, with_origin
 from wfstore._store import Store
 from wfstore.errors import WorkflowNotFoundError
 from wfstore.index import catalog, filters
@@ -129,9 +129,10 @@ class StoredRows:
 
     def _stored(self, history: History, wanted: Collection[str] | None) -> tuple[Row, list[Row]]:
         seq = self.as_of_seq
-        rows = history._frames["tasks"].iter_rows(named=True) if wanted is None or wanted else ()
-        tasks = [opened(row, STORED, seq) for row in rows if wanted is None or row["task_id"] in wanted]
-        return opened(history.workflow, STORED, seq), tasks
+        rows = history._frames["tasks"]
+        if wanted is not None:
+            rows = rows.filter(rows["task_id"].is_in(list(wanted)))
+        return opened(history.workflow, STORED, seq), opened_rows(rows, seq)
 
     def of(self, ids: Iterable[str], tasks: Mapping[str, Collection[str]]) -> tuple[list[Row], list[Row], list[str]]:
         """(rows of those workflows, rows of those of their tasks, ids of which there is nothing any more). Those that

@@ -123,7 +123,7 @@ def _render(request: Request, template: str, observability: WorkflowObservabilit
     said = {**common(request, observability), **context}
     response: Response
     if template in _PAGES and not request.url.query:  # whatever a query says can be refused
-        pieces = templating.in_two(template, said)
+        pieces = templating.in_pieces(template, said)
         response = StreamingResponse(chain((next(pieces),), pieces), media_type="text/html")
     else:
         response = request.app.state.templates.TemplateResponse(request, template, said)

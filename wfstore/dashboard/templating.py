@@ -22,11 +22,11 @@ from starlette.templating import Jinja2Templates
 
 from wfstore import _text as text
 from wfstore._version import __version__
-from wfstore.draw._style import icons
+from wfstore.draw._style import symbols
 from wfstore.errors import WfstoreError
 
-#: Where the main part of every page begins, in base.html.j2.
-_MAIN = "<main"
+#: What `flush()` says in a template whose page is sent in pieces.
+_FLUSH = "\0flush"
 _log = logging.getLogger("wfstore.dashboard")
 #: A path ends at these, however they are encoded; such an id goes into the query instead.
 _DOTS = frozenset((".", ".."))
@@ -35,7 +35,7 @@ _DOTS = frozenset((".", ".."))
 @cache
 def environment() -> jinja2.Environment:
     """Every page's. Filters: duration, size, number, moment, ago, shown, clip, lines, pretty, sentence;
-    globals: static, modules, workflow_path, task_path, version."""
+    globals: static, flush, modules, workflow_path, task_path, version."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("wfstore.dashboard"),
         autoescape=True,
@@ -48,8 +48,9 @@ def environment() -> jinja2.Environment:
         lines=lines, pretty=pretty, sentence=sentence, iso=text.iso,
     )  # fmt: skip
     made.globals.update(
-        shapes_of_statuses=Markup(icons("s-")),
+        shapes_of_statuses=Markup(symbols("s-icon-")),
         static=static,
+        flush=str,  # says nothing; see `in_pieces`
         modules=[module(name) for name in MODULES],
         workflow_path=workflow_path,
         task_path=task_path,
@@ -63,20 +64,21 @@ def templates() -> Jinja2Templates:
     return Jinja2Templates(env=environment())
 
 
-def in_two(name: str, context: Mapping[str, Any]) -> Iterator[str]:
-    """A page in two pieces: a browser fetches what the head names while the rest is made. An error in the second is a
-    line of the page."""
+def in_pieces(name: str, context: Mapping[str, Any]) -> Iterator[str]:
+    """A page in pieces, which end where its templates say `flush()`: a browser fetches what the head names, and draws
+    what it has, while the rest is made. An error after the first piece is a line of the page."""
     made: list[str] = []
-    pieces = environment().get_template(name).generate(context)
-    for piece in pieces:
-        made.append(piece)
-        if _MAIN in piece:
-            break
-    yield "".join(made)
-    made = []
+    sent = False
     try:
-        made.extend(pieces)
+        for piece in environment().get_template(name).generate({**context, "flush": lambda: _FLUSH}):
+            if piece != _FLUSH:
+                made.append(piece)
+                continue
+            yield "".join(made)
+            sent, made = True, []
     except WfstoreError as error:
+        if not sent:
+            raise
         _log.warning("%s could not be made to its end: %s", name, error)
         made.append(Markup('<p class="banner" role="alert">{} Load the page again.</p>').format(sentence(str(error))))
     yield "".join(made)

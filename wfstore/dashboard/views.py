@@ -25,9 +25,9 @@ from wfstore.errors import TaskNotFoundError
 from wfstore.index import catalog
 from wfstore.model.statuses import FAILED, RUNNING, TASK_STATUSES, WORKFLOW_STATUSES
 
-WORKFLOWS_A_PAGE, TASKS_A_PAGE, EVENTS_A_PAGE, ERRORS_A_PAGE, ATTEMPTS_A_PAGE = 50, 200, 100, 20, 100
+WORKFLOWS_A_PAGE, TASKS_A_PAGE, EVENTS_A_PAGE, ERRORS_A_PAGE, ATTEMPTS_A_PAGE = 50, 100, 100, 20, 50
 #: Rows of one window of the timeline, and its width in pixels.
-TIMELINE_ROWS, TIMELINE_WIDTH = 200, 1380
+TIMELINE_ROWS, TIMELINE_WIDTH = 100, 1380
 #: From so many tasks on, a DAG is drawn in groups.
 MOST_NODES = 1000
 _PATIENCE_S = 1.0
@@ -150,6 +150,7 @@ class Workflow:
     """One workflow, whole. Asking for anything raises WorkflowNotFoundError where there is none."""
 
     statuses = TASK_STATUSES
+    timeline_rows = TIMELINE_ROWS
 
     def __init__(self, observability: WorkflowObservability, workflow_id: str, query: Query, places: Places) -> None:
         self.workflow_id = workflow_id
@@ -287,7 +288,7 @@ class Workflow:
 
     @property
     def timeline_legend(self) -> str:
-        return draw.legend({}, spent=True, critical=bool(self.critical), prefix="t-legend-")
+        return draw.legend({}, spent=True, critical=bool(self.critical))
 
     def link(self, task_id: str) -> str:
         return task_path(self.workflow_id, task_id, **{AS_OF: self.query.one(AS_OF)})

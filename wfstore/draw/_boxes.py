@@ -56,7 +56,7 @@ def task(one: Task, look: Look, url: str | None, *, focusable: bool) -> str:
     ]
     inside = [
         _rect("box", 0, 0, WIDTH, HEIGHT, 8),
-        icon(one.status, 10, HEIGHT / 2 - 8, look.prefix),
+        icon(one.status, 10, HEIGHT / 2 - 8),
         _text("name", one.id, _NAME_Y - lift, _BOLD),
         _text("facts", facts, _FACTS_Y - lift, 10.5),
         _text("facts", more, _FACTS_Y - lift + 13, 10.5) if more else "",
@@ -85,9 +85,9 @@ def group(
     inside = [
         _rect("behind", 4, 5, WIDTH, HEIGHT, 8),
         _rect("box", 0, 0, WIDTH, HEIGHT, 8),
-        icon(order[0], 10, HEIGHT / 2 - 8, look.prefix),
+        icon(order[0], 10, HEIGHT / 2 - 8),
         _text("name", label, _NAME_Y - _LIFT, _BOLD),
-        _counts(counts, [(status, statuses[status]) for status in order], look.prefix),
+        _counts(counts, [(status, statuses[status]) for status in order]),
         _text("facts", spent, _FACTS_Y - _LIFT + 13, 10.5) if spent else "",
         *bars,
     ]
@@ -95,7 +95,7 @@ def group(
     return _linked(_whole(key, " group", order[0], attributes, look, title, inside), url, focusable=True)
 
 
-def _counts(said: str, statuses: list[tuple[str, int]], prefix: str) -> str:
+def _counts(said: str, statuses: list[tuple[str, int]]) -> str:
     """How many stand where: in words, or where there is no room for them, in shapes."""
     if clip(said, _ROOM, 10.5) == safe(said):
         return _text("facts", said, _FACTS_Y - _LIFT, 10.5)
@@ -108,7 +108,7 @@ def _counts(said: str, statuses: list[tuple[str, int]], prefix: str) -> str:
             break
         place = _FACTS_Y - _LIFT
         parts.append(
-            f'<g class="{status_class(status)}">{icon(status, x, place - 9.5, prefix, 11)}'
+            f'<g class="{status_class(status)}">{icon(status, x, place - 9.5, 11)}'
             f'<text class="facts" x="{x + 14:.9g}" y="{place}">{words}</text></g>'
         )
         x += wide + 8

@@ -14,7 +14,7 @@ from wfstore.draw._grouping import Graph, Node, graph
 from wfstore.draw._layout import HEIGHT, WIDTH, Point, layout
 from wfstore.draw._routing import Router, path
 from wfstore.draw._rows import Task, connected, read
-from wfstore.draw._style import STYLE, icons
+from wfstore.draw._style import STYLE
 from wfstore.draw._text import attribute, node_id
 
 #: Room around the drawing, in pixels.
@@ -89,8 +89,8 @@ def dag(
     prefix: before every element id, where several drawings share a page.
 
     Each node is a <g class="node st-STATUS"> with id `node_id(task_id)`, data-task, data-status (a group: class
-    "group", data-group, data-count), a <title>, and in it .name, .facts, <use class="icon"> whose href ends in
-    "icon-STATUS", and .progress with a width where progress is known. Edges are <path class="edge"> with data-from and
+    "group", data-group, data-count), a <title>, and in it .name, .facts, <path class="icon"> in the shape of the
+    status, and .progress with a width where progress is known. Edges are <path class="edge"> with data-from and
     data-to (ids of nodes), those to a continuation "created", those of the critical path "critical".
     """
     every, edges = connected(read(tasks))
@@ -113,7 +113,7 @@ def dag(
         else:
             url = link(node.key) if link else None
             parts.append(_boxes.task(every[node.members[0]], look, url, focusable=len(keys) <= _FOCUSABLE))
-    svg, width, height = _svg(_said(every, groups), spots, parts, standalone, prefix)
+    svg, width, height = _svg(_said(every, groups), spots, parts, standalone)
     nodes = {key: (*spot, float(WIDTH), float(HEIGHT)) for key, spot in zip(keys, spots, strict=True)}
     where = {task.id: keys[place] for task, place in zip(every, drawn.node_of, strict=True)}
     return Dag(svg, width, height, nodes, groups, where, drawn.opened)
@@ -156,9 +156,7 @@ def _said(tasks: Sequence[Task], groups: Mapping[str, Group]) -> str:
     return f"{said}, {within} of them in {number(len(groups))} groups" if groups else said
 
 
-def _svg(
-    label: str, spots: Sequence[Point], parts: Sequence[str], standalone: bool, prefix: str
-) -> tuple[str, float, float]:
+def _svg(label: str, spots: Sequence[Point], parts: Sequence[str], standalone: bool) -> tuple[str, float, float]:
     """The whole drawing, its width and its height."""
     xs, ys = [x for x, _ in spots] or [0.0], [y for _, y in spots] or [0.0]
     left, top = min(xs) - _MARGIN, min(ys) - _MARGIN
@@ -171,4 +169,4 @@ def _svg(
         f'width="{width:.9g}" height="{height:.9g}" viewBox="{left:.9g} {top:.9g} {width:.9g} {height:.9g}">'
     )
     style = f"<style>{STYLE}</style>" if standalone else ""
-    return f"{head}{style}{icons(prefix)}{''.join(parts)}</svg>", width, height
+    return f"{head}{style}{''.join(parts)}</svg>", width, height

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wfstore._text import number
-from wfstore.draw._style import STYLE, icon, icons, status_class
+from wfstore.draw._style import STYLE, icon, status_class
 from wfstore.draw._text import shown
 
 _HEIGHT, _GAP, _LETTER = 26, 20, 7.4
@@ -30,7 +30,6 @@ def legend(
     created: bool = False,
     spent: bool = False,
     standalone: bool = False,
-    prefix: str = "",
 ) -> str:
     """One <svg>: each status with how many there are; with `critical` and `created` the lines of those edges too; with
     `spent` what the parts of a timeline's bars are, and with `critical` which of them are on that path."""
@@ -38,7 +37,7 @@ def legend(
     for status, count in statuses.items():
         words = f"{number(count)} {status}"
         parts.append(
-            f'<g class="{status_class(status)}">{icon(status, x, 5, prefix)}'
+            f'<g class="{status_class(status)}">{icon(status, x, 5)}'
             f'<text x="{x + 22:g}" y="17.5">{shown(words)}</text></g>'
         )
         x += 22 + _LETTER * len(words) + _GAP
@@ -57,5 +56,5 @@ def legend(
     style = f"<style>{STYLE}</style>" if standalone else ""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="wf-draw legend" role="group" aria-label="Legend" '
-        f'width="{x:g}" height="{_HEIGHT}" viewBox="0 0 {x:g} {_HEIGHT}">{style}{icons(prefix)}{"".join(parts)}</svg>'
+        f'width="{x:g}" height="{_HEIGHT}" viewBox="0 0 {x:g} {_HEIGHT}">{style}{"".join(parts)}</svg>'
     )

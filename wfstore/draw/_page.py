@@ -54,8 +54,8 @@ def page(
     rows = timeline(attempts, now=until, critical=critical, rows=_ROWS, prefix=prefix)
     statuses = Counter(str(row.get("status")) for row in tasks)
     created = any(row.get("creator") is not None for row in tasks)
-    lines = legend(dict(statuses.most_common()), critical=bool(critical), created=created, prefix=prefix)
-    spent = legend({}, spent=True, critical=bool(critical), prefix=f"{prefix}spent-") if rows.total_rows else ""
+    lines = legend(dict(statuses.most_common()), critical=bool(critical), created=created)
+    spent = legend({}, spent=True, critical=bool(critical)) if rows.total_rows else ""
     hidden = rows.total_rows - rows.shown
     parts = [
         f"<style>{STYLE}\n{_STYLE}</style>",

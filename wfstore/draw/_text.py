@@ -11,6 +11,7 @@ from wfstore._text import safe
 
 #: What encodeURIComponent of JavaScript leaves alone, so that a page can make the same ids.
 _UNRESERVED = "-_.!~*'()"
+_PLAIN = re.compile(r"[\w.!~*'()-]*", re.ASCII).fullmatch
 #: Widths of characters of a 12 px sans-serif font, in pixels, on the safe side.
 _NARROW, _USUAL, _WIDE, _FULL = 4.2, 7.0, 10.2, 13.0
 _NARROW_ONES = frozenset("fijlrtI.,:;'|!()[]{}/\\ -")
@@ -38,7 +39,7 @@ def bar_id(task_id: str, run: int, attempt: int, prefix: str = "") -> str:
 
 
 def _safe_key(text: str) -> str:
-    return quote(text, safe=_UNRESERVED, errors="surrogatepass")
+    return text if _PLAIN(text) else quote(text, safe=_UNRESERVED, errors="surrogatepass")
 
 
 def shown(value: object) -> str:
@@ -68,7 +69,7 @@ def clip(text: str, width: float, size: float = 12) -> str:
     long one at the beginning: ids differ most at their ends."""
     text = safe(text[:_READ]) + "…" * (len(text) > _READ)
     room = width * 12 / size
-    wide = sum(map(_width, text))
+    wide = sum(map(_ASCII.__getitem__, text.encode())) if text.isascii() else sum(map(_width, text))
     if wide <= room:
         return text
     room -= _width("…")
@@ -93,3 +94,6 @@ def _width(character: str) -> float:
     if character.isascii():
         return 8.6 if character.isupper() else _USUAL
     return _FULL if east_asian_width(character) in "WF" else 9.0
+
+
+_ASCII = tuple(_width(chr(code)) for code in range(128))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from wfstore._text import clock, duration, number
 from wfstore.draw._axis import CUT, Axis, fitted
 from wfstore.draw._rows import number as figure
-from wfstore.draw._style import STYLE, icon, icons, status_class
+from wfstore.draw._style import STYLE, icon, status_class
 from wfstore.draw._text import attribute, bar_id, clip, shown
 from wfstore.model.dag import EVENT, TIMER, WAIT
 from wfstore.model.statuses import ATTEMPT_OPEN, PENDING, SUCCESSFUL
@@ -105,7 +105,7 @@ def timeline(
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="wf-draw timeline" role="group" '
         f'aria-label="Timeline of attempts, {some}" width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
-        f"{f'<style>{STYLE}</style>' if standalone else ''}{icons(prefix)}{''.join(parts)}</svg>"
+        f"{f'<style>{STYLE}</style>' if standalone else ''}{''.join(parts)}</svg>"
     )
     return Timeline(svg, width, height, first, len(drawn), len(tasks), _ROW, window.head)
 
@@ -219,7 +219,7 @@ def _row(row: Sequence[_Attempt], scale: Axis, start: float, look: _Look, url: s
     facts = " ".join(fact for fact in (last.status, spent) if fact) + tried
     return (
         f'<g class="attempts {status_class(last.status)}{" critical" * look.critical}">'
-        f"{icon(last.status, 8, look.top + 6, look.prefix, 14)}{name}{bars}"
+        f"{icon(last.status, 8, look.top + 6, 14)}{name}{bars}"
         f'<text class="said" x="{x:.1f}" y="{look.top + 17:g}">{shown(facts)}</text></g>'
     )
 

@@ -54,8 +54,8 @@ def slowest(store: Store, now: datetime, most_bytes: int, rows: int, **filters: 
     bars = draw.timeline(attempts, now=until, critical=path, rows=rows, prefix="timeline-")
     statuses = dict(Counter(str(task["status"]) for task in tasks).most_common())
     created = any(task["creator"] is not None for task in tasks)
-    nodes = draw.legend(statuses, critical=bool(path), created=created, prefix="dag-legend-")
-    spent = draw.legend({}, spent=True, critical=bool(path), prefix="timeline-legend-") if bars.total_rows else ""
+    nodes = draw.legend(statuses, critical=bool(path), created=created)
+    spent = draw.legend({}, spent=True, critical=bool(path)) if bars.total_rows else ""
     fits = len(bars.svg.encode()) <= most_bytes
     more = bars.total_rows - bars.shown
     said = f"{text.safe(row['workflow_id'])}, {row['status']}: its runs took {text.duration(row['duration_s'])}."

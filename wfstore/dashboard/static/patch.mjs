@@ -42,8 +42,8 @@ export function node(element, row) {
     element.dataset.status = row.status;
     element.classList.remove(`st-${before}`);
     element.classList.add(`st-${row.status}`);
-    const icon = element.querySelector("use.icon");
-    if (icon) icon.setAttribute("href", icon.getAttribute("href").replace(/icon-\w+$/, `icon-${row.status}`));
+    const shape = document.querySelector(`#s-icon-${row.status} path`);
+    if (shape) element.querySelector(".icon")?.setAttribute("d", shape.getAttribute("d"));
   }
   const facts = element.querySelector(".facts");
   if (facts) facts.textContent = words(row);
