@@ -8,6 +8,7 @@ import errno
 import logging
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -28,6 +29,9 @@ GRACE_S = 2
 #: The same for a statement that nobody waits for.
 STATEMENT_S = 5
 _BACKLOG = 1024
+#: A thread that draws lets the one that tells of changes go on within so long: that one waits for the interpreter at each
+#: of its many steps.
+_SWITCH_S = 0.0005
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -89,6 +93,7 @@ class Server(uvicorn.Server):
     def _calm(self) -> None:
         if self._alone:
             calm_collector(full_every=10)
+            sys.setswitchinterval(_SWITCH_S)
 
     async def _ending_well(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application; an answer that has not come within the grace is a line of the log, and no fault."""

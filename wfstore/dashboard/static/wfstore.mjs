@@ -114,8 +114,9 @@ function header(row, moved) {
   const attempts = document.querySelector("[data-n=attempts]");
   if (attempts) attempts.textContent = number(row.attempts);
   parts.refresh("head", moved ? 0 : 5000);
-  // What begins is told of bit by bit; what has ended is looked at now.
-  if (moved) for (const name of ["dag", "timeline", "errors", "attempts", "events"]) parts.refresh(name, row.status === "RUNNING" ? 3000 : 300);
+  // What begins is told of bit by bit, and its nodes are patched; what has ended is looked at now.
+  if (moved && row.status === "RUNNING") for (const name of ["timeline", "attempts"]) parts.refresh(name, 3000);
+  else if (moved) for (const name of ["dag", "timeline", "errors", "attempts", "events"]) parts.refresh(name, 300);
 }
 
 function changedTasks(rows) {
