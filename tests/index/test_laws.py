@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.index.worlds import lease
 from tests.model.histories import random_history
-from wfstore.index import FRAMES, Index, shared
+from wfstore.index import FRAMES, Index, history, shared
 from wfstore.log import MemoryLog
 from wfstore.model.rows import task_row, workflow_row
 from wfstore.model.state import State
@@ -65,16 +65,27 @@ def test_sql_says_what_the_manager_remembers_in_many_more_histories(seed: int) -
     sql_follows(seed)
 
 
+@pytest.mark.parametrize("few", [0, 10_000], ids=["through Arrow", "plain values"])
+def test_a_history_is_what_the_views_say(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "_FEW", few)
+    frames_are_those_of_the_views()
+
+
 @settings(max_examples=3, deadline=None)
 @given(SEEDS)
-def test_a_history_is_what_the_views_say(seed: int) -> None:
+def frames_are_those_of_the_views(seed: int) -> None:
     log = MemoryLog()
     log.append(random_history(seed, 60).log)
     index = Index(log)
-    keys = {"workflows": "1", "runs": "run", "tasks": "defined_seq", "attempts": "submitted_seq"}
+    keys = {
+        "workflows": "1", "runs": "run", "tasks": "defined_seq", "attempts": "submitted_seq",
+        "time_spent": "submitted_seq",
+    }  # fmt: skip
     for (workflow_id,) in index.sql("SELECT workflow_id FROM workflows").fetchall():
-        frames = shared().frames(index.scan(workflow_id))
-        for name in FRAMES:
+        scan = index.scan(workflow_id)
+        frames = shared().frames(scan) | {"time_spent": shared().time_spent(scan)}
+        assert set(frames) == {*FRAMES, "time_spent"}
+        for name, frame in frames.items():
             order = keys.get(name, "upstream_task_id, task_id, kind")
             said = index.sql(f"FROM {name} WHERE workflow_id = $id ORDER BY {order}", {"id": workflow_id}).pl()
-            assert frames[name].equals(said), name
+            assert frame.equals(said) and frame.schema == said.schema, name

@@ -42,6 +42,9 @@ _POLARS: dict[str, pl.DataType | type[pl.DataType]] = {
     "TIMESTAMP": pl.Datetime("us"),
 }
 _SCHEMAS = {name: {column.name: _POLARS[column.type] for column in VIEWS[name]} for name in (*FRAMES, "time_spent")}
+#: Of at most so many events, plain values cost less than the way through Arrow; of thousands ten times as much, during
+#: which no other thread of the process goes on.
+_FEW = 400
 #: statement -> the folds and views that it is made of, in the order in which they need each other.
 _PARTS = {
     "history": (
@@ -71,11 +74,13 @@ class HistoryDatabase:
 
     def frames(self, scan: Scan) -> dict[str, pl.DataFrame]:
         """`FRAMES` of the scanned workflow, by name: columns as in the views, rows in the order they came to be."""
-        (answer,) = self._run("history", scan)
-        # For a few rows, plain values cost a third of the way through Arrow, and sorting them next to nothing.
+        if scan.visible.num_rows > _FEW:
+            answer = self._table("history", scan)
+            return {name: _unnested(answer.column(name)).sort(*_ORDER[name]) for name in FRAMES}
+        (lists,) = self._run("history", scan)
         return {
             name: pl.DataFrame(sorted(rows, key=itemgetter(*_ORDER[name])), schema=_SCHEMAS[name])
-            for name, rows in zip(FRAMES, answer, strict=True)
+            for name, rows in zip(FRAMES, lists, strict=True)
         }
 
     def actor(self, scan: Scan) -> dict[str, Any] | None:
@@ -85,6 +90,8 @@ class HistoryDatabase:
 
     def time_spent(self, scan: Scan) -> pl.DataFrame:
         """The rows of `time_spent` of the scanned workflow, in the order in which attempts were submitted."""
+        if scan.visible.num_rows > _FEW:
+            return _polars(self._table("time_spent", scan))
         return pl.DataFrame(self._run("time_spent", scan), schema=_SCHEMAS["time_spent"], orient="row")
 
     def output(self, scan: Scan, task_id: str | None) -> dict[str, Any] | None:
@@ -98,12 +105,19 @@ class HistoryDatabase:
 
     def _run(self, statement: str, scan: Scan) -> list[tuple[Any, ...]]:
         with self._lock, translated():
-            connection = self._connection
-            if statement not in self._prepared:
-                database.run(connection, f"PREPARE {statement} AS {_sql(statement)}")
-                self._prepared.add(statement)
-            self._take_in(scan)
-            return connection.execute(f"EXECUTE {statement}").fetchall()
+            self._prepare(statement, scan)
+            return self._connection.execute(f"EXECUTE {statement}").fetchall()
+
+    def _table(self, statement: str, scan: Scan) -> pa.Table:
+        with self._lock, translated():
+            self._prepare(statement, scan)
+            return self._connection.sql(f"EXECUTE {statement}").to_arrow_table()
+
+    def _prepare(self, statement: str, scan: Scan) -> None:
+        if statement not in self._prepared:
+            database.run(self._connection, f"PREPARE {statement} AS {_sql(statement)}")
+            self._prepared.add(statement)
+        self._take_in(scan)
 
     def _take_in(self, scan: Scan) -> None:
         # No transaction: whoever comes after a failure in here begins by forgetting, and nobody else looks.
@@ -159,6 +173,11 @@ def _within(sql: str, name: str) -> str:
     for schema in ("wfstore", "hot", "main"):
         sql = sql.replace(f"{schema}.{name}", name)
     return sql
+
+
+def _unnested(lists: pa.ChunkedArray) -> pl.DataFrame:
+    """The rows of a column of lists of them."""
+    return _polars(pa.Table.from_struct_array(lists.combine_chunks().flatten()))
 
 
 def _polars(table: pa.Table) -> pl.DataFrame:
