@@ -36,7 +36,7 @@ def start_as_asked(options: Mapping[str, Any]) -> str:
 
 
 class HostedDashboard:
-    """One dashboard of a live manager. `listen`, then `serve`."""
+    """One dashboard of a live manager, in a process of its own. `listen`, then `serve`."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class HostedDashboard:
 
         assert self._sock is not None
         app = create_app(WorkflowObservability(self._storage), self._settings)
-        self._background = self._server.Background(app, self._sock, self._over)
+        self._background = self._server.Background(app, self._sock, self._over, alone=True)
         self._background.start()
 
     def _over(self) -> None:

@@ -29,8 +29,8 @@ GRACE_S = 2
 #: The same for a statement that nobody waits for.
 STATEMENT_S = 5
 _BACKLOG = 1024
-#: A thread that draws lets the one that tells of changes go on within so long: that one waits for the interpreter at each
-#: of its many steps.
+#: A thread that draws lets the one that tells of changes go on within so long: that one waits for the interpreter at
+#: each of its many steps.
 _SWITCH_S = 0.0005
 
 
@@ -141,11 +141,13 @@ def serve(app: Starlette, sock: socket.socket, started: Callable[[], None] | Non
 class Background:
     """A server in a thread of its own, with its own event loop."""
 
-    def __init__(self, app: Starlette, sock: socket.socket, ended: Callable[[], Any] | None = None) -> None:
-        """ended: called from the thread when the server ended, whatever the reason."""
+    def __init__(
+        self, app: Starlette, sock: socket.socket, ended: Callable[[], Any] | None = None, *, alone: bool = False
+    ) -> None:
+        """ended: called from the thread when the server ended, whatever the reason; alone: as of `Server`."""
         self.port: int = sock.getsockname()[1]
         self._up = threading.Event()
-        self._server = Server(app, self._up.set)
+        self._server = Server(app, self._up.set, alone)
         self._sock = sock
         self._ended = ended
         self._thread = threading.Thread(target=self._run, name="wfstore-dashboard", daemon=True)
