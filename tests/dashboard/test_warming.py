@@ -1,4 +1,4 @@
-"""What a server does before anybody asks, what it leaves when it ends, and pages that are sent in two pieces."""
+"""What a server does before anybody asks, what it leaves when it ends, and pages that are sent in pieces."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from tests.browser import stores
 from wfstore._observe import WorkflowObservability
-from wfstore.dashboard import views, warming
+from wfstore.dashboard import pages, templating, views, warming
 from wfstore.dashboard.app import create_app
 from wfstore.dashboard.settings import Settings
+from wfstore.dashboard.shapes import Query
 from wfstore.dashboard.unusual import NOTHING, Unusual
 from wfstore.errors import StorageError
 
@@ -86,19 +88,35 @@ def test_nothing_more_is_begun_after_the_end(client: TestClient, monkeypatch: py
 
 
 @pytest.mark.parametrize("path", ["/", "/workflows/nightly-etl-5", "/workflows/backfill"])
-def test_a_page_is_the_same_in_two_pieces_and_in_one(
+def test_a_page_is_the_same_in_pieces_and_in_one(
     client: TestClient, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What is worked out in the background could be ready in between.
     monkeypatch.setattr(Unusual, "lines", lambda *_, **__: NOTHING)
     monkeypatch.setattr(WorkflowObservability, "expected", lambda *_, **__: {})
-    in_two, whole = client.get(path), client.get(f"{path}?page=1")
-    assert "content-length" not in in_two.headers and "content-length" in whole.headers
-    assert in_two.headers["content-type"] == whole.headers["content-type"]
-    assert in_two.headers["cache-control"] == whole.headers["cache-control"] == "no-store"
-    texts = [_CHANGING.sub("", answer.text) for answer in (in_two, whole)]
+    in_pieces, whole = client.get(path), client.get(f"{path}?page=1")
+    assert "content-length" not in in_pieces.headers and "content-length" in whole.headers
+    assert in_pieces.headers["content-type"] == whole.headers["content-type"]
+    assert in_pieces.headers["cache-control"] == whole.headers["cache-control"] == "no-store"
+    texts = [_CHANGING.sub("", answer.text) for answer in (in_pieces, whole)]
     assert len(texts[0]) > 10_000
     assert texts[0] == texts[1]
+
+
+def test_the_dag_is_sent_before_the_timeline_is_drawn(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Request({"type": "http", "app": client.app, "path": "/", "query_string": b"", "headers": []})
+    observability = client.app.state.observability  # type: ignore[attr-defined]
+    view = views.Workflow(observability, "nightly-etl-5", Query(request.query_params), views.Places())
+    asked: list[str] = []
+    drawn = type(view).timeline.func  # type: ignore[attr-defined]
+    monkeypatch.setattr(views.Workflow, "timeline", property(lambda self: (asked.append("timeline"), drawn(self))[1]))
+    pieces = templating.in_pieces("workflow.html.j2", {**pages.common(request, observability), "view": view})
+    head, dag = next(pieces), next(pieces)
+    assert "</head>" in head and "<main" in head and "part-head" not in head
+    assert 'class="wf-draw dag"' in dag and dag.endswith('id="timeline" aria-labelledby="timeline-title">')
+    assert not asked
+    rest = "".join(pieces)
+    assert asked and 'id="part-timeline"' in rest and rest.rstrip().endswith("</html>")
 
 
 def test_what_fails_after_the_head_is_said_on_the_page(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
