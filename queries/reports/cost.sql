@@ -112,10 +112,9 @@ spent AS (
 valued AS (
     SELECT
         CASE
-            WHEN $by = 'name' THEN spent.workflow_name
-            WHEN $by = 'workflow' THEN spent.workflow_id
-            WHEN $by = 'task_key' THEN coalesce(spent.task_key, spent.task_name)
-            WHEN $by = 'user' OR $by LIKE 'metadata._%' THEN flow.said
+            WHEN $by = 'name' THEN workflow_name
+            WHEN $by IN ('workflow', 'user') OR $by LIKE 'metadata._%' THEN workflow_id
+            WHEN $by = 'task_key' THEN coalesce(task_key, task_name)
             ELSE error('by takes name, workflow, task_key, user or metadata.KEY')
         END AS value,
         spent.resources,
@@ -124,13 +123,13 @@ valued AS (
         round(coalesce(spent.fetch_s, 0) * 1e6)::BIGINT AS fetch_us,
         fetch_us + round((coalesce(spent.duration_s, 0) + coalesce(spent.checkpoint_s, 0)) * 1e6)::BIGINT AS held_us
     FROM spent
-    LEFT JOIN flow ON flow.workflow_id = spent.workflow_id
     WHERE ($workflow IS NULL OR spent.workflow_name = $workflow)
       AND ($since IS NULL OR spent.submitted_at >= $since)
       AND ($until IS NULL OR spent.submitted_at < $until)
 ),
--- whole microseconds first: what asks for the same has one price
-held AS MATERIALIZED (
+-- whole microseconds first: what asks for the same has one price; and whole workflows first: what their metadata say
+-- is looked up once for each
+by_value AS (
     SELECT
         value,
         resources,
@@ -142,6 +141,25 @@ held AS MATERIALIZED (
         max(submitted_at) AS last_at
     FROM valued
     GROUP BY value, resources, spent_on
+),
+held AS MATERIALIZED (
+    SELECT *
+    FROM by_value
+    WHERE NOT ($by = 'user' OR $by LIKE 'metadata._%')
+    UNION ALL
+    SELECT
+        flow.said,
+        by_value.resources,
+        by_value.spent_on,
+        sum(by_value.attempts),
+        sum(by_value.held_us),
+        sum(by_value.fetch_us),
+        min(by_value.first_at),
+        max(by_value.last_at)
+    FROM by_value
+    LEFT JOIN flow ON flow.workflow_id = by_value.value
+    WHERE $by = 'user' OR $by LIKE 'metadata._%'
+    GROUP BY flow.said, by_value.resources, by_value.spent_on
 ),
 requested AS MATERIALIZED (
     SELECT DISTINCT resources
@@ -204,7 +222,7 @@ other AS (
     )
     GROUP BY value
 ),
-summed AS (
+summed AS MATERIALIZED (
     SELECT
         value,
         coalesce(sum(attempts) FILTER (spent_on <> 'reused'), 0)::BIGINT AS attempts,
@@ -236,7 +254,7 @@ SELECT
     summed.memory_gib_hours,
     other.hours AS other_hours,
     summed.cost / 1e15 AS cost,
-    summed.cost / nullif(sum(summed.cost) OVER (), 0) AS share,
+    summed.cost / nullif((SELECT sum(cost) FROM summed), 0) AS share,
     summed.first_cost / 1e15 AS first_cost,
     summed.retry_cost / 1e15 AS retry_cost,
     summed.fetch_cost / 1e15 AS fetch_cost,
@@ -252,5 +270,10 @@ SELECT
     summed.last_at
 FROM summed
 LEFT JOIN other ON other.value IS NOT DISTINCT FROM summed.value
+-- so few are left to be put in order
+WHERE summed.cost >= (
+    SELECT min(cost)
+    FROM (SELECT cost FROM summed ORDER BY cost DESC LIMIT $limit)
+)
 ORDER BY cost DESC, held_s DESC, value
 LIMIT $limit
