@@ -4,8 +4,12 @@
 SELECT
     * EXCLUDE (wait_us, elapsed_us, idle_us, started_alone, ended_alone),
     ready_at AS submitted_at,
-    coalesce(ready_at + to_microseconds(wait_us), started_alone) AS started_at,
-    coalesce(coalesce(ready_at + to_microseconds(wait_us), started_alone) + to_microseconds(elapsed_us), ended_alone) AS ended_at,
+    -- as in attempts
+    coalesce(make_timestamp(epoch_us(ready_at) + wait_us), started_alone) AS started_at,
+    coalesce(
+        make_timestamp(coalesce(epoch_us(ready_at) + wait_us, epoch_us(started_alone)) + elapsed_us),
+        ended_alone
+    ) AS ended_at,
     wait_us / 1e6 AS wait_s,
     elapsed_us / 1e6 AS elapsed_s,
     (coalesce(elapsed_us, 0) - idle_us) / 1e6 AS duration_s
