@@ -79,6 +79,25 @@ def test_a_part_that_was_drawn_before_a_change_does_not_hide_it(
     assert page.locator("g.node[data-task=list].st-SUCCESSFUL").count() == 1
 
 
+def test_what_is_out_of_sight_waits_until_somebody_looks(
+    open_page: Callable[..., Any], serve: Callable[[str], str], store: stores.Growing
+) -> None:
+    store.do(Submit("w", stores.fan(3)))
+    page = open_page()
+    page.set_viewport_size({"width": 1280, "height": 360})
+    watch(page, serve(store.path), "/workflows/w")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/fragment/timeline" in request.url else None)
+    store.start("w", "list")
+    page.wait_for_selector("g.node[data-task=list].st-RUNNING", state="attached")
+    page.wait_for_timeout(6500)  # in sight it had come after three or five seconds
+    assert not asked
+    page.locator("#timeline").scroll_into_view_if_needed()
+    page.wait_for_selector("#timeline g.bar[data-task=list].st-RUNNING", timeout=5000)
+    assert len(asked) == 1
+    assert same_page(page)
+
+
 def test_a_continuation_appears_and_nothing_else_moves(
     open_page: Callable[..., Any], serve: Callable[[str], str], store: stores.Growing
 ) -> None:

@@ -14,23 +14,38 @@ export function drawn(name, then) {
 /** A gap for what somebody waits for, and one for what was missed: again and again, where a page cannot keep up. */
 export const NOW = 0, MISSED = 1;
 
+// What can wait waits longer where nobody looks: it is fetched as soon as somebody scrolls there.
+const PATIENT = 2000;
+const OUT_OF_SIGHT = 6;
+const inSight = new Set();
+const sight = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const name = target.id.slice(5);
+    if (!isIntersecting) inSight.delete(name);
+    else if (inSight.add(name) && states.get(name)?.timer) refresh(name, states.get(name).gap);
+  }
+});
+for (const part of document.querySelectorAll("[data-part]")) sight.observe(part);
+
 /** Fetch a part again: soon, but not more often than every `gap` milliseconds, nor so often that drawing is all that is
  * done. Calls meanwhile are one. */
 export function refresh(name, gap = 1000) {
   const element = document.getElementById(`part-${name}`);
   if (!element || stopped) return;
   // 0 is when the page was loaded: it came with all its parts
-  const state = states.get(name) ?? { timer: null, due: 0, busy: false, again: Infinity, last: 0, cost: 0 };
+  const state = states.get(name) ?? { timer: null, due: 0, gap: Infinity, busy: false, again: Infinity, last: 0, cost: 0 };
   states.set(name, state);
   if (state.busy) {
     state.again = Math.min(state.again, gap);
     return;
   }
-  const wait = gap === NOW ? 0 : Math.max(0, state.last + Math.max(gap, pause(gap)) - performance.now());
+  const apart = gap < PATIENT || inSight.has(name) ? gap : gap * OUT_OF_SIGHT;
+  const wait = gap === NOW ? 0 : Math.max(0, state.last + Math.max(apart, pause(gap)) - performance.now());
   const due = performance.now() + wait;
   if (state.timer !== null && state.due <= due) return;
   clearTimeout(state.timer);
   state.due = due;
+  state.gap = gap;
   state.timer = setTimeout(() => turn(name, element, state, gap), wait);
 }
 
