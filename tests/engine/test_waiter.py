@@ -74,9 +74,10 @@ class Manager:
                 self.start()
             return answer
         except asyncio.CancelledError:
-            if task.cancelled():
+            caller = asyncio.current_task()
+            if task.cancelled() and not (caller and caller.cancelling()):
                 raise RayActorError from None
-            raise  # the caller has died; the call goes on
+            raise  # the caller has died; the call goes on, if its manager does
 
     @property
     def handle(self) -> Any:

@@ -25,8 +25,10 @@ export function size(count) {
   return unit === "B" || value >= 99.5 ? `${value.toFixed(0)} ${unit}` : `${value.toFixed(1)} ${unit}`;
 }
 
+const NUMBERS = new Intl.NumberFormat("en-US");
+
 export function number(count) {
-  return count === null || count === undefined ? "" : count.toLocaleString("en-US");
+  return count === null || count === undefined ? "" : NUMBERS.format(count);
 }
 
 /** How long ago a time (milliseconds since 1970) was: "5 min ago", "in 20 s". */

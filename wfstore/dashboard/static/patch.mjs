@@ -82,10 +82,10 @@ function progress(element, row) {
   if (!bar) return;
   const share = row.tasks ? 100 / row.tasks : 0;
   const [done, bad] = bar.querySelectorAll("rect");
-  done.setAttribute("width", row.tasks_done * share);
-  bad.setAttribute("x", row.tasks_done * share);
-  bad.setAttribute("width", row.tasks_failed * share);
-  bar.setAttribute("aria-label", `${Math.floor(row.tasks_done * share)} % of the tasks done`);
+  set(done, "width", row.tasks_done * share);
+  set(bad, "x", row.tasks_done * share);
+  set(bad, "width", row.tasks_failed * share);
+  set(bar, "aria-label", `${Math.floor(row.tasks_done * share)} % of the tasks done`);
   put(element, "tasks_done", number(row.tasks_done));
   put(element, "tasks", number(row.tasks));
   put(element, "tasks_failed", row.tasks_failed ? `${number(row.tasks_failed)} failed` : "");
@@ -99,7 +99,7 @@ function took(element, row, ended, since) {
     tick(place, Date.now());
   } else {
     delete place.dataset.since;
-    place.replaceChildren(exact(duration(ended), seconds(ended)));
+    fill(place, exact(duration(ended), seconds(ended)));
   }
 }
 
@@ -107,7 +107,7 @@ function failed(element, row) {
   const place = element.querySelector("[data-f=error]");
   if (!place) return;
   if (!row.error_type) {
-    place.replaceChildren();
+    if (place.hasChildNodes()) place.replaceChildren();
     return;
   }
   const type = document.createElement("strong");
@@ -117,7 +117,18 @@ function failed(element, row) {
 
 function put(element, name, value) {
   const place = element.querySelector(`[data-f=${name}]`);
-  if (place) place.replaceChildren(value ?? "");
+  if (place) fill(place, value ?? "");
+}
+
+// What says so already is left alone: a browser lays out and paints anew whatever is put in, be it the same.
+function fill(place, value) {
+  const made = typeof value === "string" ? document.createTextNode(value) : value;
+  if (place.childNodes.length === 1 && place.firstChild.isEqualNode(made)) return;
+  if (value !== "" || place.hasChildNodes()) place.replaceChildren(made);
+}
+
+function set(element, name, value) {
+  if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }
 
 function exact(text, title) {
@@ -135,10 +146,14 @@ function bytes(value) {
   return `${number(value)} bytes`;
 }
 
-/** What goes on gets older. */
+const TICKS = 5;
+let ticks = 0;
+
+/** What goes on gets older: asked for every second; how long ago something was says so less often. */
 export function tickAll() {
   const now = Date.now();
   for (const place of document.querySelectorAll("[data-since]")) tick(place, now);
+  if (ticks++ % TICKS) return;
   for (const time of document.querySelectorAll("time[datetime]")) {
     const small = time.querySelector(".ago");
     const words = ago(Date.parse(time.dateTime), now);

@@ -112,7 +112,7 @@ function header(row, moved) {
     parts.refresh("tasks");
   }
   const attempts = document.querySelector("[data-n=attempts]");
-  if (attempts) attempts.textContent = number(row.attempts);
+  if (attempts && attempts.textContent !== number(row.attempts)) attempts.textContent = number(row.attempts);
   parts.refresh("head", moved ? 0 : 5000);
   // What begins is told of bit by bit, and its nodes are patched; what has ended is looked at now.
   if (moved && row.status === "RUNNING") for (const name of ["timeline", "attempts"]) parts.refresh(name, 3000);
@@ -181,6 +181,7 @@ function listen() {
 function connected() {
   clearTimeout(lost);
   lost = null;
+  if (live.dataset.state === "on" && banner.hidden) return;
   banner.hidden = true;
   live.dataset.state = "on";
   live.textContent = "Live";
