@@ -40,7 +40,8 @@ export function refresh(name, gap = 1000) {
     return;
   }
   const apart = gap < PATIENT || inSight.has(name) ? gap : gap * OUT_OF_SIGHT;
-  const wait = gap === NOW ? 0 : Math.max(0, state.last + Math.max(apart, pause(gap)) - performance.now());
+  const soonest = gap === MISSED && !inSight.has(name) ? PATIENT : 0; // what is seen comes first
+  const wait = gap === NOW ? 0 : Math.max(soonest, state.last + Math.max(apart, pause(gap)) - performance.now());
   const due = performance.now() + wait;
   if (state.timer !== null && state.due <= due) return;
   clearTimeout(state.timer);
@@ -49,11 +50,11 @@ export function refresh(name, gap = 1000) {
   state.timer = setTimeout(() => turn(name, element, state, gap), wait);
 }
 
-/** Milliseconds that leave the server four fifths of its time for others (of what was missed half of it), however many
- * parts there are. */
+/** Milliseconds that leave the server four fifths of its time for others, however many parts there are; of what was
+ * missed and is seen, half of it. */
 function pause(gap) {
   let cost = 0;
-  for (const state of states.values()) cost += state.cost;
+  for (const [name, state] of states) if (gap !== MISSED || inSight.has(name)) cost += state.cost;
   return Math.min(LONGEST_PAUSE, gap === MISSED ? cost : 4 * cost);
 }
 
@@ -101,6 +102,7 @@ async function run(name, element, state) {
   try {
     const response = await fetch(address(element), { headers: { Accept: "text/html" } });
     if (response.ok) swap(name, element, await response.text(), began);
+    else if (response.status >= 500) state.again = Math.min(state.again, 1000); // the manager is away, or the disk
   } catch {
     state.again = Infinity; // the stream notices a lost connection, and asks for everything when it is back
   }

@@ -88,9 +88,9 @@ function workflow(changes) {
     if (!row) return ended();
     parts.refreshAll(); // it was submitted anew
   }
-  const moved = row && document.getElementById("head").dataset.status !== row.status;
+  const before = document.getElementById("head").dataset.status;
   apply(changes);
-  if (row) header(row, moved);
+  if (row) header(row, before);
   if (mine.length) changedTasks(mine);
 }
 
@@ -103,7 +103,8 @@ function ended() {
   warn("This workflow was deleted. What you see is how it was before.");
 }
 
-function header(row, moved) {
+function header(row, before) {
+  const moved = before !== row.status;
   const count = document.querySelector("[data-n=tasks]");
   const grown = count && count.textContent !== number(row.tasks);
   if (grown) {
@@ -114,9 +115,11 @@ function header(row, moved) {
   const attempts = document.querySelector("[data-n=attempts]");
   if (attempts && attempts.textContent !== number(row.attempts)) attempts.textContent = number(row.attempts);
   parts.refresh("head", moved ? 0 : 5000);
-  // What begins is told of bit by bit, and its nodes are patched; what has ended is looked at now.
-  if (moved && row.status === "RUNNING") for (const name of ["timeline", "attempts"]) parts.refresh(name, 3000);
-  else if (moved) for (const name of ["dag", "timeline", "errors", "attempts", "events"]) parts.refresh(name, 300);
+  // What begins is told of bit by bit, and its nodes are patched. What goes on was not heard of for a while; what has
+  // ended is looked at now.
+  const runs = row.status === "RUNNING";
+  const changed = runs && before === "PENDING" ? ["timeline", "attempts"] : ["dag", "timeline", "errors", "attempts", "events"];
+  if (moved) for (const name of changed) parts.refresh(name, runs ? 1900 : 300);
 }
 
 function changedTasks(rows) {
