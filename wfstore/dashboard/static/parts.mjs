@@ -40,8 +40,7 @@ export function refresh(name, gap = 1000) {
     return;
   }
   const apart = gap < PATIENT || inSight.has(name) ? gap : gap * OUT_OF_SIGHT;
-  const soonest = gap === MISSED && !inSight.has(name) ? PATIENT : 0; // what is seen comes first
-  const wait = gap === NOW ? 0 : Math.max(soonest, state.last + Math.max(apart, pause(gap)) - performance.now());
+  const wait = gap === NOW ? 0 : Math.max(0, state.last + Math.max(apart, pause(gap)) - performance.now());
   const due = performance.now() + wait;
   if (state.timer !== null && state.due <= due) return;
   clearTimeout(state.timer);
@@ -50,11 +49,11 @@ export function refresh(name, gap = 1000) {
   state.timer = setTimeout(() => turn(name, element, state, gap), wait);
 }
 
-/** Milliseconds that leave the server four fifths of its time for others, however many parts there are; of what was
- * missed and is seen, half of it. */
+/** Milliseconds that leave the server four fifths of its time for others (of what was missed half of it), however many
+ * parts there are. */
 function pause(gap) {
   let cost = 0;
-  for (const [name, state] of states) if (gap !== MISSED || inSight.has(name)) cost += state.cost;
+  for (const state of states.values()) cost += state.cost;
   return Math.min(LONGEST_PAUSE, gap === MISSED ? cost : 4 * cost);
 }
 
