@@ -118,8 +118,9 @@ function header(row, before) {
   // What begins is told of bit by bit, and its nodes are patched. What goes on was not heard of for a while; what has
   // ended is looked at now.
   const runs = row.status === "RUNNING";
-  const changed = runs && before === "PENDING" ? ["timeline", "attempts"] : ["dag", "timeline", "errors", "attempts", "events"];
-  if (moved) for (const name of changed) parts.refresh(name, runs ? 1900 : 300);
+  const begins = runs && before === "PENDING";
+  const stale = begins ? ["timeline", "attempts"] : ["dag", "timeline", "errors", "attempts", "events"];
+  if (moved) for (const name of stale) parts.refresh(name, begins ? 3000 : runs ? 1000 : 300);
 }
 
 function changedTasks(rows) {
