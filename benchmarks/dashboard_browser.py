@@ -60,8 +60,13 @@ _SWITCHES = (
 @contextmanager
 def browsing() -> Iterator[Any]:
     """A context of a browser. It is started here and not by playwright, so that it is of this process's session: a
-    machine can be kept quiet by stopping the others. Raises RuntimeError where there is none."""
-    executable = os.environ.get("WFSTORE_CHROMIUM") or shutil.which("chromium")
+    machine can be kept quiet by stopping the others. Raises RuntimeError where there is none.
+
+    `chromium-headless-shell` is taken first: a whole Chromium draws its own surface as well, which takes a tenth of two
+    processors from the server that is measured beside it."""
+    executable = (
+        os.environ.get("WFSTORE_CHROMIUM") or shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    )
     if executable is None:
         raise RuntimeError("there is no chromium; name one with WFSTORE_CHROMIUM")
     from playwright.sync_api import sync_playwright

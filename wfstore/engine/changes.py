@@ -23,8 +23,9 @@ from wfstore.model.state import State
 MOST_TOUCHED = 100_000
 #: Rows in one answer: the loop that makes them has other things to do.
 MOST_ROWS = 500
-#: Answers are made at most so often, and so that making them takes this share of the time.
-_LEAST_PAUSE_S, _MOST_PAUSE_S, _SHARE = 0.03, 0.5, 0.01
+#: Answers are made at most so often, and so that making them takes this share of a processor; what was saved for so
+#: long may be spent at once.
+_LEAST_PAUSE_S, _MOST_PAUSE_S, _SHARE, _SAVED_S = 0.03, 0.5, 0.01, 0.5
 #: Nothing is noted any more when nobody has asked for so long.
 _FORGOTTEN_AFTER_S = 60.0
 
@@ -59,6 +60,8 @@ class Changes:
         self._noting = False
         self._asked_at = 0.0
         self._next_at = 0.0
+        # (processor seconds spent on answers beyond their share, as of when on the loop's clock)
+        self._owed = (0.0, 0.0)
         self._waiting: list[asyncio.Future[None]] = []
         self._waker: asyncio.TimerHandle | None = None
         # (cursor asked with, workflow) -> (until when it is good, answer)
@@ -183,7 +186,7 @@ class Changes:
                 keys.append((key, number))
         if not keys:
             return None
-        began = time.perf_counter()
+        began = time.thread_time()  # by the clock, who is kept off the processor would have to rest as well
         keys.reverse()
         reached = self._last if len(keys) <= MOST_ROWS else keys[MOST_ROWS - 1][1]
         told = [key for key, _ in keys[:MOST_ROWS]]
@@ -191,7 +194,7 @@ class Changes:
             # A workflow is touched with each of its tasks, and so comes last: its own row would be the latest of all.
             told = list(dict.fromkeys([*told, *((key[0], _ITSELF) for key in told)]))
         data = pickle.dumps(tuple(self._rows(told, self._cursor(reached))), 5)
-        self._rest(time.perf_counter() - began)
+        self._rest(time.thread_time() - began)
         now = asyncio.get_running_loop().time()
         self._made = {asked: made for asked, made in self._made.items() if made[0] > now}
         self._made[place, workflow_id] = self._next_at, data
@@ -199,7 +202,10 @@ class Changes:
 
     def _rest(self, spent_s: float) -> None:
         now = asyncio.get_running_loop().time()
-        pause = min(max(_LEAST_PAUSE_S, spent_s / _SHARE), _MOST_PAUSE_S)
+        owed, since = self._owed
+        owed = max(0.0, owed - _SHARE * (now - since)) + spent_s
+        self._owed = min(owed, _SHARE * (_SAVED_S + _MOST_PAUSE_S)), now
+        pause = max(_LEAST_PAUSE_S, self._owed[0] / _SHARE - _SAVED_S)
         self._next_at = min(max(self._next_at, now) + pause, now + 2 * _MOST_PAUSE_S)
 
     def _rows(self, keys: list[_Key], cursor: str) -> Answer:
