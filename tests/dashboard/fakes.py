@@ -77,6 +77,7 @@ class FakeObservability:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.actions: list[tuple[Any, ...]] = []
         self.calls = 0
+        self.expecting = 0
         self.failing: Exception | None = None
         self.said: list[tuple[list[Row], list[Row], list[str]]] = []
         self.kept = 0
@@ -89,6 +90,9 @@ class FakeObservability:
 
     def why_not_live(self) -> str:
         return "" if self.live else "No manager of this storage runs; start one with `wfstore dashboard --ray`."
+
+    def expect_changes(self) -> None:
+        self.expecting += 1
 
     def workflows(self, **filters: Any) -> Page:
         self.asked.append(("workflows", filters))

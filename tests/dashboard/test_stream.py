@@ -263,7 +263,9 @@ def test_nobody_listens_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
         # Its end is noticed at the next thing that is sent.
         server.observability.say([workflow_row("w")])
         until(lambda: hub.clients == 0 and hub._thread is None, "the thread has ended")
+        assert server.observability.expecting == 1
         Listener(server).wait("ready")
+        until(lambda: server.observability.expecting == 2, "who listens anew expects something")
 
 
 def test_too_many_streams(monkeypatch: pytest.MonkeyPatch, server: Running) -> None:

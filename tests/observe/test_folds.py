@@ -119,6 +119,35 @@ def test_those_that_begin_together_are_asked_for_at_once(
     assert told.tasks == [row for one in told.workflows for row in stored.tasks(one["workflow_id"]).values()]
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_is_expected_costs_no_sql_when_it_comes(
+    count: int, stage: Stage, stored: WorkflowObservability, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [f"w{number}" for number in range(count)]
+    for workflow_id in ids:
+        stage.world.submit(workflow_id, dag(spec("a"), spec("b", 0)))
+    stage.commit()
+    cursor = stored.changes().cursor
+    stored.expect_changes()
+    forbid(monkeypatch, stored)
+    for workflow_id in ids:
+        stage.world.end("a", workflow_id)
+    stage.commit()
+    told = stored.changes(cursor, timeout_s=5)
+    assert {row["workflow_id"] for row in told.workflows} == set(ids)
+    assert [row["status"] for row in told.tasks if row["task_id"] == "a"] == ["SUCCESSFUL"] * count
+
+
+def test_nothing_is_expected_of_a_store_that_nobody_holds(
+    stage: Stage, stored: WorkflowObservability, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.world.submit("w", dag(spec("a")))
+    stage.commit()
+    write_lease(stage.storage, lease(age_us=60_000_000))
+    monkeypatch.setattr(stored._store._index, "run", Mock(side_effect=AssertionError))
+    stored.expect_changes()
+
+
 def test_one_that_never_pauses_is_told_of_in_pieces(stage: Stage, stored: WorkflowObservability) -> None:
     stage.world.submit("w", fan(200))
     stage.world.end("list", "w")

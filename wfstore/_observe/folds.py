@@ -132,7 +132,7 @@ class Folds:
         how long `rows` takes."""
         with self._lock:
             missing = [one for one in ids if one not in self._kept and one not in self._unfit]
-            if len(missing) < 2:
+            if not missing:
                 return
             try:
                 self._read_on()

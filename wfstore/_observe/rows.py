@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from wfstore._history import History
-from wfstore._observe.folds import Folds
+from wfstore._observe.folds import MOST_WORKFLOWS, Folds
 from wfstore._observe.opening import STORED, Row, opened, opened_rows, with_origin
 from wfstore._store import Store
 from wfstore.errors import WorkflowNotFoundError
@@ -134,6 +133,15 @@ class StoredRows:
             rows = rows.filter(rows["task_id"].is_in(list(wanted)))
         return opened(history.workflow, STORED, seq), opened_rows(rows, seq)
 
+    def expect(self) -> None:
+        """Be ready for changes of what is under way."""
+        _, alive = self._store._index.refresh()
+        if not alive:
+            return
+        active = Filters(status=sorted(WORKFLOW_ACTIVE))
+        rows, _ = self.workflows(active, None, MOST_WORKFLOWS, 0)
+        self._folds.make([row["workflow_id"] for row in rows])
+
     def of(self, ids: Iterable[str], tasks: Mapping[str, Collection[str]]) -> tuple[list[Row], list[Row], list[str]]:
         """(rows of those workflows, rows of those of their tasks, ids of which there is nothing any more). Those that
         `tasks` has are followed: more is asked about them soon."""
@@ -152,19 +160,3 @@ class StoredRows:
             workflows.append(row)
             found += its_tasks
         return workflows, found, gone
-
-
-class Pace:
-    """Keeps work that is asked for again and again to a share of the time."""
-
-    def __init__(self, share: float, most_s: float) -> None:
-        self._share, self._most_s = share, most_s
-        self._next_at = 0.0
-
-    def rest(self, most_s: float) -> None:
-        """Wait until it may begin, for `most_s` at most."""
-        time.sleep(max(0.0, min(self._next_at - time.monotonic(), most_s)))
-
-    def spent(self, seconds: float) -> None:
-        """It has taken so long."""
-        self._next_at = time.monotonic() + min(seconds / self._share, self._most_s)

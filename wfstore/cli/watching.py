@@ -15,7 +15,7 @@ import psutil
 
 from wfstore import _text as text
 from wfstore._garbage import calm_collector
-from wfstore._observe.rows import Pace
+from wfstore._pace import Pace
 from wfstore.cli import dagtree, eta, output, views
 from wfstore.model.dag import ACTOR
 from wfstore.model.statuses import PENDING, RESUMABLE, RETRYING, RUNNING, WORKFLOW_ACTIVE

@@ -193,10 +193,14 @@ class Hub:
     def _ask(self) -> None:
         """Ask until the hub is closed, or nobody has listened for a while."""
         failures = 0
+        expecting = False
         heard = time.monotonic()
         while not self.closed:
             began = time.monotonic()
             try:
+                if self._cursor is not None and not expecting:
+                    expecting = True
+                    self._observability.expect_changes()
                 changes = self._observability.changes(self._cursor, timeout_s=POLL_S)
             except Exception as error:  # whatever it is, the clients are told and it is tried again
                 self._failed(error, failures)

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from wfstore._pace import Pace
 from wfstore.engine.reports import Reports
 from wfstore.log import now_us
 from wfstore.model.events import WORKFLOW_DELETED, Event
@@ -23,8 +24,7 @@ from wfstore.model.state import State
 MOST_TOUCHED = 100_000
 #: Rows in one answer: the loop that makes them has other things to do.
 MOST_ROWS = 500
-#: Answers are made at most so often, and so that making them takes this share of a processor; what was saved for so
-#: long may be spent at once.
+#: Answers are made at most so often, and so that making them takes this share of a processor.
 _LEAST_PAUSE_S, _MOST_PAUSE_S, _SHARE, _SAVED_S = 0.03, 0.5, 0.01, 0.5
 #: Nothing is noted any more when nobody has asked for so long.
 _FORGOTTEN_AFTER_S = 60.0
@@ -60,8 +60,7 @@ class Changes:
         self._noting = False
         self._asked_at = 0.0
         self._next_at = 0.0
-        # (processor seconds spent on answers beyond their share, as of when on the loop's clock)
-        self._owed = (0.0, 0.0)
+        self._pace = Pace(_SHARE, _MOST_PAUSE_S, _SAVED_S)
         self._waiting: list[asyncio.Future[None]] = []
         self._waker: asyncio.TimerHandle | None = None
         # (cursor asked with, workflow) -> (until when it is good, answer)
@@ -186,7 +185,7 @@ class Changes:
                 keys.append((key, number))
         if not keys:
             return None
-        began = time.thread_time()  # by the clock, who is kept off the processor would have to rest as well
+        began = time.thread_time()
         keys.reverse()
         reached = self._last if len(keys) <= MOST_ROWS else keys[MOST_ROWS - 1][1]
         told = [key for key, _ in keys[:MOST_ROWS]]
@@ -202,10 +201,7 @@ class Changes:
 
     def _rest(self, spent_s: float) -> None:
         now = asyncio.get_running_loop().time()
-        owed, since = self._owed
-        owed = max(0.0, owed - _SHARE * (now - since)) + spent_s
-        self._owed = min(owed, _SHARE * (_SAVED_S + _MOST_PAUSE_S)), now
-        pause = max(_LEAST_PAUSE_S, self._owed[0] / _SHARE - _SAVED_S)
+        pause = max(_LEAST_PAUSE_S, self._pace.spent(spent_s))
         self._next_at = min(max(self._next_at, now) + pause, now + 2 * _MOST_PAUSE_S)
 
     def _rows(self, keys: list[_Key], cursor: str) -> Answer:
