@@ -50,8 +50,9 @@ def compare(rows: StoredRows, simulation: Simulation) -> int:
     return some
 
 
+@pytest.mark.parametrize("expecting", [False, True])
 @pytest.mark.parametrize("seed", range(2))
-def test_the_rows_are_those_of_sql_in_random_histories(seed: int, tmp_path: Path) -> None:
+def test_the_rows_are_those_of_sql_in_random_histories(seed: int, expecting: bool, tmp_path: Path) -> None:
     storage = str(tmp_path / "store")
     simulation = random_history(seed, 0)
     written = some = 0
@@ -59,6 +60,8 @@ def test_the_rows_are_those_of_sql_in_random_histories(seed: int, tmp_path: Path
         writer.append(simulation.log)
         written = len(simulation.log)
         rows = StoredRows(Store(storage, live=False))
+        if expecting:
+            rows.expect()
         for step in range(1, 91):
             simulation.step()
             if new := simulation.log[written:]:
@@ -138,7 +141,52 @@ def test_what_is_expected_costs_no_sql_when_it_comes(
     assert [row["status"] for row in told.tasks if row["task_id"] == "a"] == ["SUCCESSFUL"] * count
 
 
-def test_nothing_is_expected_of_a_store_that_nobody_holds(
+def test_what_is_submitted_later_costs_no_sql_either(
+    stage: Stage, stored: WorkflowObservability, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cursor = stored.changes().cursor
+    stored.expect_changes()
+    forbid(monkeypatch, stored)
+    monkeypatch.setattr(folds, "_FORGOTTEN_AFTER_S", 0.0)  # nothing was missed
+    for workflow_id in ("v", "w"):
+        stage.world.submit(workflow_id, dag(spec("a"), spec("b", 0)))
+        stage.world.end("a", workflow_id)
+        stage.commit()
+        told = stored.changes(cursor, timeout_s=5)
+        assert [row["workflow_id"] for row in told.workflows] == [workflow_id]
+        assert [(row["task_id"], row["status"]) for row in told.tasks] == [("a", "SUCCESSFUL"), ("b", "PENDING")]
+        cursor = told.cursor
+
+
+def test_who_comes_back_after_much_has_happened_begins_anew(
+    stage: Stage, stored: WorkflowObservability, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored.expect_changes()
+    stage.world.submit("v", dag(spec("a")))
+    stage.commit()
+    monkeypatch.setattr(folds, "_FORGOTTEN_AFTER_S", 0.0)
+    monkeypatch.setattr(folds, "_FORGOTTEN_AFTER_EVENTS", 1)
+    assert stored.workflow("v")["status"] == "RUNNING"
+    stage.world.finish()
+    stage.commit()
+    assert stored.workflow("v")["status"] == "SUCCESSFUL"
+    assert [row["status"] for row in stored.tasks("v").values()] == ["SUCCESSFUL"]
+
+
+def test_one_too_large_to_be_kept_is_left_to_sql(
+    stage: Stage, stored: WorkflowObservability, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folds, "MOST_TASKS", 5)
+    stored.expect_changes()
+    stage.world.submit("small", dag(spec("a")))
+    stage.world.submit("large", fan(20))
+    stage.world.end("list", "large")
+    stage.commit()
+    assert len(stored.tasks("large")) > 20
+    assert list(stored._rows._folds._kept) == ["small"]
+
+
+def test_nothing_is_asked_of_a_store_that_nobody_holds(
     stage: Stage, stored: WorkflowObservability, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.world.submit("w", dag(spec("a")))

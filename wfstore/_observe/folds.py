@@ -31,8 +31,8 @@ from wfstore.schema.codec import to_events
 
 #: Of those asked for last, together: a task takes about 2 kB.
 MOST_WORKFLOWS, MOST_TASKS = 64, 50_000
-#: After so long without a question it costs less to begin anew than to read on.
-_FORGOTTEN_AFTER_S = 60.0
+#: After so long without a question, and so many events meanwhile, it costs less to begin anew than to read on.
+_FORGOTTEN_AFTER_S, _FORGOTTEN_AFTER_EVENTS = 60.0, 10_000
 _READ_BYTES = 4 << 20
 #: No row shows a payload.
 _COLUMNS = REPLAYED - {"payload"}
@@ -109,7 +109,9 @@ class Folds:
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, Fold] = OrderedDict()
         self._unfit: set[str] = set()
-        self._position = Cursor()
+        # How far all of them have read; None where there is nothing to read on for.
+        self._position: Cursor | None = None
+        self._expecting = False
         self._asked_at = 0.0
 
     def rows(self, workflow_id: str, wanted: Collection[str] | None = None, *, make: bool = True) -> Folded | None:
@@ -120,8 +122,7 @@ class Folds:
             try:
                 return self._rows(workflow_id, wanted)
             except StorageError:
-                # Compaction took the place in the log away, or what was read was never acknowledged.
-                self._kept.clear()
+                self._begin_anew()
             except _UNEXPECTED:
                 _log.exception("workflow %s is read by SQL from now on", workflow_id)
                 self._drop(workflow_id)
@@ -131,17 +132,27 @@ class Folds:
         """Models of those of which there is none yet: of all of them the store is asked once. That changes nothing but
         how long `rows` takes."""
         with self._lock:
-            missing = [one for one in ids if one not in self._kept and one not in self._unfit]
-            if not missing:
-                return
             try:
                 self._read_on()
-                self._add(missing)
+                missing = [one for one in ids if one not in self._kept and one not in self._unfit]
+                if missing:
+                    self._add(missing)
             except StorageError:
-                self._kept.clear()
+                self._begin_anew()
+
+    def expect(self, ids: Collection[str]) -> None:
+        """Models of those, and from here on of all that is submitted, which the store is not asked about at all."""
+        with self._lock:
+            self._expecting = True
+        self.make(ids)
+
+    def _begin_anew(self) -> None:
+        """Compaction took the place in the log away, or what was read was never acknowledged."""
+        self._kept.clear()
+        self._position = None
 
     def _add(self, ids: Collection[str]) -> None:
-        if not self._kept:
+        if self._position is None:
             self._position = end_of(self._reader)
         # They reach as far as the position, or beyond; then all are read on to the same event.
         for workflow_id, table in self._events(ids).items():
@@ -168,6 +179,7 @@ class Folds:
         self._make_room()
         lease = self._reader.lease()
         alive = lease is not None and lease_alive(lease, now_us())
+        assert self._position is not None
         return fold.rows(alive, wanted, self._position.next_seq - 1)
 
     def _made(self, workflow_id: str, table: pa.Table) -> Fold | None:
@@ -181,23 +193,42 @@ class Folds:
     def _read_on(self) -> None:
         """Feed what has come since to all of them."""
         now = time.monotonic()
-        if now - self._asked_at > _FORGOTTEN_AFTER_S:
-            self._kept.clear()
+        if now - self._asked_at > _FORGOTTEN_AFTER_S and self._far_behind():
+            self._begin_anew()
             self._unfit.clear()
         self._asked_at = now
-        while self._kept:
+        if not (self._kept or self._expecting):
+            self._position = None
+            return
+        if self._position is None:
+            self._position = end_of(self._reader)
+        while True:
             table, self._position = self._reader.read(self._position, max_bytes=_READ_BYTES)
             if not table.num_rows:
-                return
-            about = table.filter(pc.is_in(table.column("workflow_id"), pa.array(list(self._kept), pa.string())))
-            for event in to_events(about, _COLUMNS):
-                workflow_id = event.workflow_id or ""
-                try:
-                    if workflow_id in self._kept:
-                        self._kept[workflow_id].feed((event,))
-                except _UNEXPECTED:
-                    _log.exception("workflow %s is read by SQL from now on", workflow_id)
-                    self._drop(workflow_id)
+                break
+            self._take(table)
+        self._make_room()
+
+    def _far_behind(self) -> bool:
+        if self._position is None:
+            return True
+        return end_of(self._reader).next_seq - self._position.next_seq > _FORGOTTEN_AFTER_EVENTS
+
+    def _take(self, table: pa.Table) -> None:
+        ids = table.column("workflow_id")
+        if self._expecting:
+            begun = ids.filter(pc.equal(table.column("type"), ev.WORKFLOW_SUBMITTED)).to_pylist()
+            for workflow_id in begun:
+                if workflow_id not in self._kept and workflow_id not in self._unfit:
+                    self._kept[workflow_id] = Fold(workflow_id)
+        for event in to_events(table.filter(pc.is_in(ids, pa.array(list(self._kept), pa.string()))), _COLUMNS):
+            workflow_id = event.workflow_id or ""
+            try:
+                if workflow_id in self._kept:
+                    self._kept[workflow_id].feed((event,))
+            except _UNEXPECTED:
+                _log.exception("workflow %s is read by SQL from now on", workflow_id)
+                self._drop(workflow_id)
 
     def _too_large(self, workflow_id: str, size: int) -> bool:
         if size > MOST_TASKS:
@@ -209,6 +240,8 @@ class Folds:
         self._unfit.add(workflow_id)
 
     def _make_room(self) -> None:
+        for workflow_id in [name for name, fold in self._kept.items() if fold.size > MOST_TASKS]:
+            self._drop(workflow_id)
         size = sum(fold.size for fold in self._kept.values())
         while len(self._kept) > MOST_WORKFLOWS or size > MOST_TASKS:
             size -= self._kept.popitem(last=False)[1].size

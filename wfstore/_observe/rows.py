@@ -134,13 +134,11 @@ class StoredRows:
         return opened(history.workflow, STORED, seq), opened_rows(rows, seq)
 
     def expect(self) -> None:
-        """Be ready for changes of what is under way."""
+        """Be ready for changes of what is under way, and of what is submitted from here on."""
         _, alive = self._store._index.refresh()
-        if not alive:
-            return
-        active = Filters(status=sorted(WORKFLOW_ACTIVE))
-        rows, _ = self.workflows(active, None, MOST_WORKFLOWS, 0)
-        self._folds.make([row["workflow_id"] for row in rows])
+        chosen = Filters(status=sorted(WORKFLOW_ACTIVE))
+        active = self.workflows(chosen, None, MOST_WORKFLOWS, 0)[0] if alive else ()
+        self._folds.expect([row["workflow_id"] for row in active])
 
     def of(self, ids: Iterable[str], tasks: Mapping[str, Collection[str]]) -> tuple[list[Row], list[Row], list[str]]:
         """(rows of those workflows, rows of those of their tasks, ids of which there is nothing any more). Those that
