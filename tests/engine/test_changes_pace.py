@@ -33,7 +33,7 @@ def _asked(monkeypatch: pytest.MonkeyPatch, making: float, by: Callable[[float],
 
     def rows(_: Changes, __: object, cursor: str) -> Answer:
         by(making)
-        return Answer(cursor, 1, False, [], [], [], [])
+        return Answer(cursor, 1, False, [], [], 0, [], [])
 
     monkeypatch.setattr(module.Changes, "_rows", rows)
 

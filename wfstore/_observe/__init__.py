@@ -25,6 +25,7 @@ from wfstore.index import WholeLog
 from wfstore.index.filters import Moment
 from wfstore.log import open_reader
 from wfstore.log.history import HistoryFiles
+from wfstore.model.rows import TaskFacts, live_task_row
 from wfstore.model.statuses import WORKFLOW_ACTIVE, WORKFLOW_STATUSES
 
 if TYPE_CHECKING:
@@ -258,11 +259,11 @@ class WorkflowObservability:
     def _from_manager(self, since: str | None, timeout_s: float, workflow_id: str | None) -> Changes:
         mine = since[1:] if since is not None and since[0] == "m" else None
         data = self._link.ask("changes", mine, timeout_s, workflow_id, timeout_s=timeout_s + 5.0)
-        cursor, seq, resync, workflows, tasks, deleted, elsewhere = pickle.loads(data)
+        cursor, seq, resync, workflows, tasks, now, deleted, elsewhere = pickle.loads(data)
         stored, _, gone = self._rows.of(elsewhere, {})
         rows = [opened(row, LIVE, seq) for row in workflows]
         moved = since is not None and mine is None
-        told = [opened(row, LIVE, seq) for row in tasks]
+        told = [opened(live_task_row(TaskFacts._make(task), seq, now), LIVE, seq) for task in tasks]
         return Changes(f"m{cursor}", seq, resync or moved, rows + stored, told, deleted + gone)
 
     # -- what is done -------------------------------------------------------------------------------------------------

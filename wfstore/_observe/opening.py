@@ -20,7 +20,10 @@ _JSON = frozenset({column.name for view in VIEWS.values() for column in view if 
 def unfolded(row: Mapping[str, Any]) -> Row:
     """A copy with its JSON columns as objects. What facts of an older version do not tell of a workflow's progress
     follows from its tasks."""
-    out = {name: json.loads(value) if value and name in _JSON else value for name, value in row.items()}
+    out = dict(row)
+    for name in _JSON:
+        if value := out.get(name):
+            out[name] = {} if value == "{}" else json.loads(value)
     if "tasks_done" in out and out.get("progress") is None:
         out["progress"] = workflow_fraction(out["status"], out["tasks"], out["tasks_done"], 0)
     return out

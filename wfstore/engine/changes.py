@@ -17,7 +17,7 @@ from wfstore._pace import Pace
 from wfstore.engine.reports import Reports
 from wfstore.log import now_us
 from wfstore.model.events import WORKFLOW_DELETED, Event
-from wfstore.model.rows import live_task_row, live_workflow_row
+from wfstore.model.rows import live_task_row, live_workflow_row, task_facts
 from wfstore.model.state import State
 
 #: How many workflows and tasks the newest changes of which are kept; who is further behind has to look anew.
@@ -25,7 +25,7 @@ MOST_TOUCHED = 100_000
 #: Rows in one answer: the loop that makes them has other things to do.
 MOST_ROWS = 500
 #: Answers are made at most so often, and so that making them takes this share of a processor.
-_LEAST_PAUSE_S, _MOST_PAUSE_S, _SHARE, _SAVED_S = 0.03, 0.5, 0.01, 0.5
+_LEAST_PAUSE_S, _MOST_PAUSE_S, _SHARE, _SAVED_S = 0.03, 0.5, 0.004, 0.2
 #: Nothing is noted any more when nobody has asked for so long.
 _FORGOTTEN_AFTER_S = 60.0
 
@@ -35,14 +35,16 @@ _Key = tuple[str, str]
 
 class Answer(NamedTuple):
     """cursor: to ask with next; seq: the last event that the rows know of; resync: something may have been missed;
-    workflows, tasks: rows of the live views; deleted: ids to forget before taking the rows; elsewhere: ids of workflows
-    that changed, and have left the memory since."""
+    workflows: rows of the live view; tasks: each `TaskFacts` as a tuple, rows are made by who asked; now: the manager's
+    clock, microseconds UTC; deleted: ids to forget before taking the rows; elsewhere: ids of workflows that changed,
+    and have left the memory since."""
 
     cursor: str
     seq: int
     resync: bool
     workflows: list[dict[str, Any]]
-    tasks: list[dict[str, Any]]
+    tasks: list[tuple[Any, ...]]
+    now: int
     deleted: list[str]
     elsewhere: list[str]
 
@@ -174,7 +176,7 @@ class Changes:
         return f"{self._epoch}.{self._span}.{place}"
 
     def _empty(self, place: int, resync: bool = False) -> bytes:
-        return pickle.dumps(tuple(Answer(self._cursor(place), self._state.seq, resync, [], [], [], [])), 5)
+        return pickle.dumps(tuple(Answer(self._cursor(place), self._state.seq, resync, [], [], now_us(), [], [])), 5)
 
     def _answer(self, place: int, workflow_id: str | None) -> bytes | None:
         keys: list[tuple[_Key, int]] = []
@@ -206,7 +208,7 @@ class Changes:
 
     def _rows(self, keys: list[_Key], cursor: str) -> Answer:
         state, now, said = self._state, now_us(), self.reports.about
-        answer = Answer(cursor, state.seq, False, [], [], [], [])
+        answer = Answer(cursor, state.seq, False, [], [], now, [], [])
         for workflow_id, what in keys:
             workflow = state.workflows.get(workflow_id)
             if what == _DELETED:
@@ -217,7 +219,7 @@ class Changes:
             elif what == _ITSELF:
                 answer.workflows.append(live_workflow_row(workflow, state.seq, now, said))
             elif (task := workflow.tasks.get(what)) is not None:
-                answer.tasks.append(live_task_row(workflow, task, state.seq, now, said))
+                answer.tasks.append(tuple(task_facts(workflow, task, said)))
         return answer
 
     def live(self, ids: Iterable[str] | None, with_tasks: bool) -> dict[str, list[dict[str, Any]]]:
@@ -228,5 +230,5 @@ class Changes:
         tasks = ((workflow, task) for workflow in warm for task in workflow.tasks.values()) if with_tasks else ()
         return {
             "workflows": [live_workflow_row(workflow, state.seq, now, said) for workflow in warm],
-            "tasks": [live_task_row(workflow, task, state.seq, now, said) for workflow, task in tasks],
+            "tasks": [live_task_row(task_facts(workflow, task, said), state.seq, now) for workflow, task in tasks],
         }
