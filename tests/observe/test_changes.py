@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from unittest.mock import Mock
 
 import pytest
 
-from tests.index.worlds import dag, fan, spec
+from tests.index.worlds import World, dag, fan, spec
 from tests.observe.conftest import Stage
 from wfstore import WorkflowObservability
-from wfstore._observe import Changes, following
+from wfstore._observe import Changes, following, opening
 from wfstore.engine import changes as engine
 from wfstore.model.commands import Cancel, Delete
 from wfstore.model.progress import Progress
+from wfstore.model.rows import task_facts
 
 
 def told(changes: Changes) -> dict[str, str]:
@@ -210,3 +212,19 @@ def test_cursors_of_nobody(stage: Stage, observed: WorkflowObservability) -> Non
         observed.changes("7")
     assert observed.changes("m9.9.9", timeout_s=0.1).resync
     assert observed.changes("s1-1-1", timeout_s=0.1).resync
+
+
+def test_rows_of_tasks_are_made_when_they_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Mock(wraps=opening.live_task_row)
+    monkeypatch.setattr(opening, "live_task_row", made)
+    world = World()
+    world.submit("w", dag(spec("a"), spec("b", 0)))
+    workflow = world.simulation.state.workflows["w"]
+    facts = [tuple(task_facts(workflow, task)) for task in workflow.tasks.values()]
+    rows = opening.LiveTasks(facts, 7, 0)
+    assert (len(rows), bool(rows), made.call_count) == (2, True, 0)
+    assert [row["task_id"] for row in rows] == ["a", "b"]
+    assert rows == list(rows) == [*rows[:1], rows[-1]] and rows != []
+    assert {(row["origin"], row["as_of_seq"]) for row in rows} == {("live", 7)}
+    assert made.call_count == 2
+    assert opening.LiveTasks([], 7, 0) == []

@@ -9,14 +9,14 @@ from __future__ import annotations
 import pickle
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wfstore._estimates import Estimates, Expected
 from wfstore._observe.actions import Action, Actions, Code
 from wfstore._observe.following import Following
 from wfstore._observe.link import Link, Manager, finder
-from wfstore._observe.opening import LIVE, Row, opened, opened_rows
+from wfstore._observe.opening import LIVE, LiveTasks, Row, opened, opened_rows
 from wfstore._observe.rows import Filters, StoredRows, Words
 from wfstore._pace import Pace
 from wfstore._store import Order, Storage, Store
@@ -25,7 +25,6 @@ from wfstore.index import WholeLog
 from wfstore.index.filters import Moment
 from wfstore.log import open_reader
 from wfstore.log.history import HistoryFiles
-from wfstore.model.rows import TaskFacts, live_task_row
 from wfstore.model.statuses import WORKFLOW_ACTIVE, WORKFLOW_STATUSES
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class Changes(NamedTuple):
     as_of_seq: int
     resync: bool
     workflows: list[Row]
-    tasks: list[Row]
+    tasks: Sequence[Row]
     deleted: list[str]
 
 
@@ -263,8 +262,7 @@ class WorkflowObservability:
         stored, _, gone = self._rows.of(elsewhere, {})
         rows = [opened(row, LIVE, seq) for row in workflows]
         moved = since is not None and mine is None
-        told = [opened(live_task_row(TaskFacts._make(task), seq, now), LIVE, seq) for task in tasks]
-        return Changes(f"m{cursor}", seq, resync or moved, rows + stored, told, deleted + gone)
+        return Changes(f"m{cursor}", seq, resync or moved, rows + stored, LiveTasks(tasks, seq, now), deleted + gone)
 
     # -- what is done -------------------------------------------------------------------------------------------------
     # Every action is an event with `by` (who asked) and `request_id`; one that was carried out with the same

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, overload
 
 import polars as pl
 
 from wfstore.model.progress import workflow_fraction
+from wfstore.model.rows import TaskFacts, live_task_row
 from wfstore.schema.views import VIEWS
 
 Row: TypeAlias = dict[str, Any]
@@ -48,3 +49,38 @@ def opened_rows(frame: pl.DataFrame, as_of_seq: int) -> list[Row]:
 def opened(row: Mapping[str, Any], origin: str, as_of_seq: int) -> Row:
     """Both."""
     return with_origin(unfolded(row), origin, as_of_seq)
+
+
+class LiveTasks(Sequence[Row]):
+    """Rows of `live_tasks` out of the manager's facts, made when the first of them is looked at: who shows workflows
+    alone only counts them."""
+
+    def __init__(self, facts: Sequence[Sequence[Any]], as_of_seq: int, now: int) -> None:
+        self._facts, self._seq, self._now = facts, as_of_seq, now
+        self._made: list[Row] | None = None
+
+    @property
+    def _rows(self) -> list[Row]:
+        if self._made is None:
+            rows = [live_task_row(TaskFacts._make(task), self._seq, self._now) for task in self._facts]
+            self._made = [opened(row, LIVE, self._seq) for row in rows]
+        return self._made
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        return self._rows[index]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    def __repr__(self) -> str:
+        return repr(self._rows)

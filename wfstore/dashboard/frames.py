@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -35,7 +36,7 @@ class Frame:
     cursor: str
     as_of_seq: int
     workflows: tuple[Row, ...] = ()
-    tasks: tuple[Row, ...] = ()
+    tasks: Sequence[Row] = ()
     deleted: tuple[str, ...] = ()
     message: str = ""
     joined: bool = False
@@ -58,7 +59,7 @@ class Frame:
         one = wish.workflow_id
         found: dict[str, list[Any]] = {
             "workflows": [row for row in self.workflows if one in (None, row["workflow_id"])],
-            "tasks": [row for row in self.tasks if wish.tasks and one in (None, row["workflow_id"])],
+            "tasks": [row for row in self.tasks if one in (None, row["workflow_id"])] if wish.tasks else [],
             "deleted": [name for name in self.deleted if one in (None, name)],
         }
         if not any(found.values()):

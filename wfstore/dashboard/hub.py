@@ -139,7 +139,7 @@ class Hub:
                 found = self._observability.changes(cursor, timeout_s=0.0, workflow_id=wish.workflow_id)
             except (WfstoreError, ValueError):
                 break
-            rows = tuple(found.workflows), tuple(found.tasks), tuple(found.deleted)
+            rows = tuple(found.workflows), found.tasks, tuple(found.deleted)
             kind = SNAPSHOT if found.resync else CHANGES
             frames.append(Frame(0, kind, found.cursor, found.as_of_seq, *rows))
             if found.resync or not any(rows):
@@ -251,7 +251,7 @@ class Hub:
             self._publish(
                 CHANGES,
                 workflows=tuple(changes.workflows),
-                tasks=tuple(changes.tasks),
+                tasks=changes.tasks,
                 deleted=tuple(changes.deleted),
             )
         elif first:
