@@ -18,7 +18,7 @@ from wfstore.dashboard.settings import Settings
 from wfstore.log import now_us, open_reader
 from wfstore.model.apply import replay
 from wfstore.model.commands import Submit
-from wfstore.model.rows import live_task_row, live_workflow_row
+from wfstore.model.rows import live_task_row, live_workflow_row, task_facts
 
 
 class FromMemory(WorkflowObservability):
@@ -31,7 +31,7 @@ class FromMemory(WorkflowObservability):
     def _snapshot(self, workflow_id: str) -> dict[str, Any]:
         events = list(open_reader(self.store.storage).events())
         found = replay(events).workflows[workflow_id]
-        tasks = [live_task_row(found, task, len(events), now_us()) for task in found.tasks.values()]
+        tasks = [live_task_row(task_facts(found, task), len(events), now_us()) for task in found.tasks.values()]
         return {"workflows": [live_workflow_row(found, len(events), now_us())], "tasks": tasks}
 
 
