@@ -62,6 +62,7 @@ def same_page(page: Any) -> bool:
 
 def drawn_share(page: Any, node: str) -> float:
     """Of the bar of its progress, as it is seen; both widths of one moment, as the DAG may be drawn anew at any."""
+    page.wait_for_selector(f"{node} rect.progress", state="attached")  # its words may be there before
     width = "of => document.querySelector(`${node} rect.${of}`).getBoundingClientRect().width"
     progress, track = page.evaluate(f"node => ['progress', 'track'].map({width})", node)
     return float(progress) / float(track)

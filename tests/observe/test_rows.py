@@ -9,7 +9,7 @@ import pytest
 from tests.index.worlds import dag, fan, spec
 from tests.observe.conftest import Stage
 from wfstore import WorkflowObservability, errors
-from wfstore._observe import _SHARED_S
+from wfstore._observe.snapshots import SHARED_S
 from wfstore.model.commands import Cancel
 from wfstore.model.progress import Progress
 from wfstore.schema.views import VIEWS
@@ -86,7 +86,7 @@ def test_progress_is_live_at_once_and_in_the_store_when_it_is_logged(
     assert stored.workflow("w")["progress"] == 0.5
     stage.world.finish()
     stage.commit()
-    time.sleep(_SHARED_S)
+    time.sleep(SHARED_S)
     assert live.workflow("w")["progress"] == stored.workflow("w")["progress"] == 1.0
     assert live.workflow("w")["origin"] == "store"
 

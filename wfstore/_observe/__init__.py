@@ -7,7 +7,6 @@ which (`origin`, `as_of_seq`). It needs no web stack, and without `live` no Ray.
 from __future__ import annotations
 
 import pickle
-import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +17,7 @@ from wfstore._observe.following import Following
 from wfstore._observe.link import Link, Manager, finder
 from wfstore._observe.opening import LIVE, LiveTasks, Row, opened, opened_rows
 from wfstore._observe.rows import Filters, StoredRows, Words
+from wfstore._observe.snapshots import Found, Snapshots
 from wfstore._pace import Pace
 from wfstore._store import Order, Storage, Store
 from wfstore.errors import ManagerLostError
@@ -30,8 +30,6 @@ from wfstore.model.statuses import WORKFLOW_ACTIVE, WORKFLOW_STATUSES
 if TYPE_CHECKING:
     from wfstore._history import History
 
-#: A snapshot of one workflow out of the manager's memory serves everybody who asks within this time.
-_SHARED_S = 0.1
 #: Beside a manager that this process cannot reach, changes take this share of a processor at most, after what
 #: they saved in a second.
 _SHARE, _MOST_REST_S, _SAVED_S = 0.25, 0.5, 1.0
@@ -78,8 +76,7 @@ class WorkflowObservability:
         self._following = Following(self._whole_log)
         self._estimates = Estimates(self._store.history)
         self._pace = Pace(_SHARE, _MOST_REST_S, _SAVED_S)
-        self._lock = threading.Lock()
-        self._snapshots: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._snapshots = Snapshots(lambda workflow_id: self._live([workflow_id], tasks=True))
 
     def _whole_log(self) -> WholeLog:
         return WholeLog(open_reader(self._store.storage), HistoryFiles(self._store.storage))
@@ -183,27 +180,19 @@ class WorkflowObservability:
     def _history(self, workflow_id: str) -> History:
         return self._rows.history(workflow_id)
 
-    def _live(self, ids: list[str], tasks: bool) -> dict[str, list[Row]]:
+    def _live(self, ids: list[str], tasks: bool) -> Found:
         """What the manager holds about them; nothing where none can be asked."""
         if not ids or self._link.manager() is None:
             return {}
         try:
-            found: dict[str, list[Row]] = self._link.ask("live", ids, tasks)
+            found: Found = self._link.ask("live", ids, tasks)
         except ManagerLostError:
             return {}
         return found
 
-    def _snapshot(self, workflow_id: str) -> dict[str, Any] | None:
+    def _snapshot(self, workflow_id: str) -> Found | None:
         """Of a workflow that is under way, out of the manager's memory."""
-        with self._lock:
-            made_at, found = self._snapshots.get(workflow_id, (0.0, {}))
-        if time.monotonic() - made_at > _SHARED_S:
-            made_at, found = time.monotonic(), self._live([workflow_id], tasks=True)
-            with self._lock:
-                self._snapshots = {
-                    name: kept for name, kept in self._snapshots.items() if made_at - kept[0] <= _SHARED_S
-                }
-                self._snapshots[workflow_id] = made_at, found
+        found = self._snapshots.of(workflow_id)
         rows = found.get("workflows")
         return found if rows and rows[0]["status"] in WORKFLOW_ACTIVE else None
 
@@ -259,6 +248,10 @@ class WorkflowObservability:
         mine = since[1:] if since is not None and since[0] == "m" else None
         data = self._link.ask("changes", mine, timeout_s, workflow_id, timeout_s=timeout_s + 5.0)
         cursor, seq, resync, workflows, tasks, now, deleted, elsewhere = pickle.loads(data)
+        if resync or mine is None:
+            self._snapshots.outdate_all()
+        else:
+            self._snapshots.outdate([row["workflow_id"] for row in workflows] + deleted + elsewhere)
         stored, _, gone = self._rows.of(elsewhere, {})
         rows = [opened(row, LIVE, seq) for row in workflows]
         moved = since is not None and mine is None
@@ -272,9 +265,7 @@ class WorkflowObservability:
         try:
             return self._actions.do(action, workflow_id, **order)
         finally:
-            # Whoever asks now asks about what comes of it.
-            with self._lock:
-                self._snapshots.pop(workflow_id, None)
+            self._snapshots.outdate([workflow_id])
 
     def cancel(self, workflow_id: str, *, by: str | None = None, request_id: str | None = None) -> None:
         """Returns once it is CANCELED. Raises WorkflowNotFoundError, WorkflowError for one that has ended."""
