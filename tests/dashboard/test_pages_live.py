@@ -28,11 +28,11 @@ class FromMemory(WorkflowObservability):
     def live(self) -> bool:
         return True
 
-    def _snapshot(self, workflow_id: str) -> dict[str, Any]:
+    def _snapshot(self, workflow_id: str, tasks: bool) -> dict[str, Any]:
         events = list(open_reader(self.store.storage).events())
         found = replay(events).workflows[workflow_id]
-        tasks = [live_task_row(task_facts(found, task), len(events), now_us()) for task in found.tasks.values()]
-        return {"workflows": [live_workflow_row(found, len(events), now_us())], "tasks": tasks}
+        rows = [live_task_row(task_facts(found, task), len(events), now_us()) for task in found.tasks.values()]
+        return {"workflows": [live_workflow_row(found, len(events), now_us())], "tasks": rows}
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ class Manager:
         self.asked: list[str] = []
         self.still: threading.Event | None = None
 
-    def __call__(self, workflow_id: str) -> Found:
+    def __call__(self, workflow_id: str, tasks: bool) -> Found:
         self.asked.append(workflow_id)
         number = len(self.asked)
         if self.still is not None:
@@ -41,36 +41,43 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_asking_serves_all(monkeypatch: pytest.MonkeyPatch) -> None:
     manager = Manager()
     shared = Snapshots(manager)
-    assert [number(shared.of("w")) for _ in range(3)] == [1, 1, 1]
-    assert number(shared.of("other")) == 2
+    assert [number(shared.of("w", True)) for _ in range(3)] == [1, 1, 1]
+    assert number(shared.of("other", True)) == 2
     monkeypatch.setattr(snapshots, "SHARED_S", 0.0)
-    assert number(shared.of("w")) == 3
+    assert number(shared.of("w", True)) == 3
     assert manager.asked == ["w", "other", "w"]
+
+
+def test_a_row_without_tasks_is_its_own_but_for_what_is_there_already() -> None:
+    shared = Snapshots(Manager())
+    assert [number(shared.of("w", tasks)) for tasks in (False, False, True, False, True)] == [1, 1, 2, 2, 2]
+    shared.outdate(["w"])
+    assert [number(shared.of("w", tasks)) for tasks in (False, True)] == [3, 4]
 
 
 def test_who_was_told_of_a_change_gets_nothing_older() -> None:
     shared = Snapshots(Manager())
-    shared.of("w"), shared.of("other")
+    shared.of("w", True), shared.of("other", True)
     shared.outdate(["w"])
-    assert number(shared.of("w")) == 3
-    assert number(shared.of("w")) == 3, "which serves others again"
-    assert number(shared.of("other")) == 2, "of which nothing was told"
+    assert number(shared.of("w", True)) == 3
+    assert number(shared.of("w", True)) == 3, "which serves others again"
+    assert number(shared.of("other", True)) == 2, "of which nothing was told"
     shared.outdate_all()
-    assert [number(shared.of(name)) for name in ("w", "other", "w", "other")] == [4, 5, 4, 5]
+    assert [number(shared.of(name, True)) for name in ("w", "other", "w", "other")] == [4, 5, 4, 5]
 
 
 def test_an_answer_under_way_is_too_old_as_well() -> None:
     manager = Manager()
     shared = Snapshots(manager)
     still = manager.still = threading.Event()
-    thread = threading.Thread(target=shared.of, args=("w",))
+    thread = threading.Thread(target=shared.of, args=("w", True))
     thread.start()
     while not manager.asked:
         time.sleep(0.001)
     shared.outdate(["w"])
     still.set()
     thread.join()
-    assert number(shared.of("w")) == 2
+    assert number(shared.of("w", True)) == 2
 
 
 def test_what_was_told_is_forgotten_when_nothing_older_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ class WorkflowObservability:
         self._following = Following(self._whole_log)
         self._estimates = Estimates(self._store.history)
         self._pace = Pace(_SHARE, _MOST_REST_S, _SAVED_S)
-        self._snapshots = Snapshots(lambda workflow_id: self._live([workflow_id], tasks=True))
+        self._snapshots = Snapshots(lambda workflow_id, tasks: self._live([workflow_id], tasks))
 
     def _whole_log(self) -> WholeLog:
         return WholeLog(open_reader(self._store.storage), HistoryFiles(self._store.storage))
@@ -129,7 +129,7 @@ class WorkflowObservability:
 
     def workflow(self, workflow_id: str) -> Row:
         """One row, as in `workflows`. Raises WorkflowNotFoundError."""
-        found = self._snapshot(workflow_id)
+        found = self._snapshot(workflow_id, tasks=False)
         if found is not None:
             return opened(found["workflows"][0], LIVE, 0)
         return self._rows.workflow(workflow_id)
@@ -137,7 +137,7 @@ class WorkflowObservability:
     def tasks(self, workflow_id: str) -> dict[str, Row]:
         """task_id -> its row of `tasks` (of a running workflow: of `live_tasks`), in the order of definition; with
         `origin` and `as_of_seq`. `metadata`, `progress_metrics` are dictionaries. Raises WorkflowNotFoundError."""
-        found = self._snapshot(workflow_id)
+        found = self._snapshot(workflow_id, tasks=True)
         if found is not None:
             return {row["task_id"]: opened(row, LIVE, 0) for row in found["tasks"]}
         return {row["task_id"]: row for row in self._rows.tasks(workflow_id)}
@@ -190,9 +190,9 @@ class WorkflowObservability:
             return {}
         return found
 
-    def _snapshot(self, workflow_id: str) -> Found | None:
+    def _snapshot(self, workflow_id: str, tasks: bool) -> Found | None:
         """Of a workflow that is under way, out of the manager's memory."""
-        found = self._snapshots.of(workflow_id)
+        found = self._snapshots.of(workflow_id, tasks)
         rows = found.get("workflows")
         return found if rows and rows[0]["status"] in WORKFLOW_ACTIVE else None
 

@@ -47,7 +47,7 @@ class PastObservability(WorkflowObservability):
     def _live(self, ids: list[str], tasks: bool) -> dict[str, list[Row]]:
         return {}
 
-    def _snapshot(self, workflow_id: str) -> None:
+    def _snapshot(self, workflow_id: str, tasks: bool) -> None:
         return None
 
     def _refuse(self, *args: Any, **named: Any) -> NoReturn:

@@ -17,26 +17,30 @@ SHARED_S = 0.1
 class Snapshots:
     """Any number of threads may ask."""
 
-    def __init__(self, ask: Callable[[str], Found]) -> None:
-        """ask: for the rows about one workflow, as they are now."""
+    def __init__(self, ask: Callable[[str, bool], Found]) -> None:
+        """ask: for the row of one workflow, and with True those of its tasks, as they are now."""
         self._ask = ask
         self._lock = threading.Lock()
-        # id -> (when it was asked for, rows); id -> when somebody was told of a change
-        self._kept: dict[str, tuple[float, Found]] = {}
+        # (id, with its tasks) -> (when it was asked for, rows); id -> when somebody was told of a change
+        self._kept: dict[tuple[str, bool], tuple[float, Found]] = {}
         self._told: dict[str, float] = {}
         self._all_told = 0.0
 
-    def of(self, workflow_id: str) -> Found:
-        """As it is now, or was a moment ago; never older than what `outdate` was told of."""
-        with self._lock:
-            asked_at, found = self._kept.get(workflow_id, (0.0, {}))
-            told_at = self._told.get(workflow_id, self._all_told)
+    def of(self, workflow_id: str, tasks: bool) -> Found:
+        """As it is now, or was a moment ago; never older than what `outdate` was told of.
+
+        Without tasks it costs the manager next to nothing."""
         now = time.monotonic()
-        if asked_at <= told_at or now - asked_at > SHARED_S:
-            asked_at, found = now, self._ask(workflow_id)
-            with self._lock:
-                self._kept = {name: kept for name, kept in self._kept.items() if now - kept[0] <= SHARED_S}
-                self._kept[workflow_id] = asked_at, found
+        with self._lock:
+            told_at = self._told.get(workflow_id, self._all_told)
+            for key in ((workflow_id, True), (workflow_id, tasks)):
+                asked_at, found = self._kept.get(key, (0.0, {}))
+                if asked_at > told_at and now - asked_at <= SHARED_S:
+                    return found
+        found = self._ask(workflow_id, tasks)
+        with self._lock:
+            self._kept = {key: kept for key, kept in self._kept.items() if now - kept[0] <= SHARED_S}
+            self._kept[workflow_id, tasks] = now, found
         return found
 
     def outdate(self, workflow_ids: Iterable[str]) -> None:
