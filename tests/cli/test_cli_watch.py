@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from tests.cli.test_tail_follow import Growing
 from tests.index.worlds import dag, lease, spec
-from wfstore import workflow
+from wfstore import WorkflowObservability, workflow
 from wfstore.cli import app
 from wfstore.cli import watching as watching_
 from wfstore.engine import client
@@ -108,6 +110,29 @@ def test_a_terminal_is_redrawn_in_place(growing: Growing) -> None:
     os.close(mine)
     assert b"\x1b[" in seen
     assert b"SUCCESSFUL" in seen
+
+
+def test_what_a_task_continues_with_is_drawn_when_it_is_there(growing: Growing) -> None:
+    growing.world.submit("w", dag(spec("grows"), spec("after", 0)))
+    growing.commit()
+    observed = WorkflowObservability(growing.storage, live=False)
+    screen = Console(width=100, height=40, record=True, file=io.StringIO())
+    picture = watching_._Picture(observed, screen.height, watching_._Expected(observed))
+
+    def drawn() -> str:
+        screen.print(picture.of(watching_._look(observed, "w")))
+        return screen.export_text()
+
+    before = drawn()
+    assert "grows" in before and "after" in before and "more-1" not in before
+    growing.world.end("grows", output=None, output_repr=None, continuation=dag(spec("more-1"), spec("more-2", 0)))
+    growing.commit()
+    after = drawn()
+    assert [name for name in ("grows", "after", "more-1", "more-2") if name not in after] == []
+    assert "0 of 2" in before and "of 4" in after
+    growing.world.finish()
+    growing.commit()
+    assert "4 of 4" in drawn()
 
 
 class _Observed:
