@@ -46,18 +46,35 @@ WITH flow AS (
         AND $by = 'user'
     WHERE $by = 'user' OR $by LIKE 'metadata._%'
 ),
--- only a later run computes again what had succeeded
-again AS (
-    SELECT workflow_id, task_id, max(submitted_seq) AS last_seq
-    FROM main.attempts
-    WHERE status = 'SUCCESSFUL' AND run > 1
-    GROUP BY workflow_id, task_id
-),
--- few runs take anything over, and the rest of the log need not be read for it
+-- few workflows have a later run, and the rest of the log need not be read for what it computes again or takes over
 resumed AS MATERIALIZED (
     SELECT DISTINCT workflow_id
     FROM main.runs
-    WHERE tasks_reused > 0
+    WHERE run > 1 OR tasks_reused > 0
+),
+succeeded AS MATERIALIZED (
+    SELECT
+        workflow_id,
+        workflow_name,
+        task_id,
+        task_key,
+        task_name,
+        task_type,
+        run,
+        submitted_at,
+        submitted_seq,
+        resources,
+        fetch_s,
+        duration_s,
+        checkpoint_s
+    FROM main.attempts
+    WHERE status = 'SUCCESSFUL' AND workflow_id IN (SELECT workflow_id FROM resumed)
+),
+again AS (
+    SELECT workflow_id, task_id, max(submitted_seq) AS last_seq
+    FROM succeeded
+    WHERE run > 1
+    GROUP BY workflow_id, task_id
 ),
 spent AS (
     SELECT
@@ -75,9 +92,9 @@ spent AS (
             attempt.workflow_id IN (SELECT workflow_id FROM main.workflows WHERE status = 'CANCELED'),
             attempt.submitted_seq IN (
                 SELECT earlier.submitted_seq
-                FROM main.attempts AS earlier
+                FROM succeeded AS earlier
                 JOIN again ON again.workflow_id = earlier.workflow_id AND again.task_id = earlier.task_id
-                WHERE earlier.status = 'SUCCESSFUL' AND earlier.submitted_seq < again.last_seq
+                WHERE earlier.submitted_seq < again.last_seq
             ),
             attempt.attempt
         ) AS spent_on
@@ -98,14 +115,12 @@ spent AS (
         arg_max_null(attempt.checkpoint_s, attempt.submitted_seq),
         'reused'
     FROM main.events AS event
-    JOIN main.attempts AS attempt
+    JOIN succeeded AS attempt
         ON attempt.workflow_id = event.workflow_id
         AND attempt.task_id = event.task_id
         AND attempt.submitted_seq < event.seq
     WHERE event.type = 'task.reused'
       AND event.workflow_id IN (SELECT workflow_id FROM resumed)
-      AND attempt.workflow_id IN (SELECT workflow_id FROM resumed)
-      AND attempt.status = 'SUCCESSFUL'
       AND attempt.task_type NOT IN ('timer', 'event', 'wait')
     GROUP BY event.workflow_id, event.seq
 ),
