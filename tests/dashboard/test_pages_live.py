@@ -12,13 +12,14 @@ from starlette.testclient import TestClient
 from tests.browser import stores
 from tests.dashboard.test_pages import BEARER
 from wfstore._observe import WorkflowObservability
+from wfstore._observe.opening import LiveTasks
 from wfstore.dashboard import shapes, templating
 from wfstore.dashboard.app import create_app
 from wfstore.dashboard.settings import Settings
 from wfstore.log import now_us, open_reader
 from wfstore.model.apply import replay
 from wfstore.model.commands import Submit
-from wfstore.model.rows import live_task_row, live_workflow_row, task_facts
+from wfstore.model.rows import live_workflow_row, task_facts
 
 
 class FromMemory(WorkflowObservability):
@@ -31,8 +32,9 @@ class FromMemory(WorkflowObservability):
     def _snapshot(self, workflow_id: str, tasks: bool) -> dict[str, Any]:
         events = list(open_reader(self.store.storage).events())
         found = replay(events).workflows[workflow_id]
-        rows = [live_task_row(task_facts(found, task), len(events), now_us()) for task in found.tasks.values()]
-        return {"workflows": [live_workflow_row(found, len(events), now_us())], "tasks": rows}
+        facts = [tuple(task_facts(found, task)) for task in found.tasks.values()]
+        row = live_workflow_row(found, len(events), now_us())
+        return {"workflows": [row], "tasks": LiveTasks(facts, len(events), now_us())}
 
 
 @pytest.fixture

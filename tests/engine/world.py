@@ -23,7 +23,7 @@ from wfstore.log import open_reader, verify
 from wfstore.model import events as ev
 from wfstore.model.apply import replay
 from wfstore.model.events import Event
-from wfstore.model.rows import task_row, workflow_row
+from wfstore.model.rows import TaskFacts, live_task_row, task_row, workflow_row
 from wfstore.model.state import State
 
 
@@ -95,15 +95,15 @@ class World:
     def check(self) -> None:
         """Memory, log, SQL and `list_all` say the same, and every byte of the store is as it was written."""
         self.use()
-        self._check_rows(self.call("live"))
+        self._check_rows(*self.call("live"))
         eventually(self._listed_as_logged, "list_all, the log and SQL agree")
 
-    def _check_rows(self, live: dict[str, list[dict[str, Any]]]) -> None:
+    def _check_rows(self, seq: int, now: int, workflows: list[dict[str, Any]], tasks: list[tuple[Any, ...]]) -> None:
         """What the manager remembers is what a replay of the log up to that moment gives."""
-        state = self.state(max((row["as_of_seq"] for row in live["workflows"]), default=None))
-        for row in live["workflows"]:
+        state = self.state(seq if workflows else None)
+        for row in workflows:
             assert_same(row, workflow_row(state.workflows[row["workflow_id"]]))
-        for row in live["tasks"]:
+        for row in (live_task_row(TaskFacts._make(task), seq, now) for task in tasks):
             found = state.workflows[row["workflow_id"]]
             assert_same(row, task_row(found, found.tasks[row["task_id"]]))
 

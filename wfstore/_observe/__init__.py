@@ -139,7 +139,7 @@ class WorkflowObservability:
         `origin` and `as_of_seq`. `metadata`, `progress_metrics` are dictionaries. Raises WorkflowNotFoundError."""
         found = self._snapshot(workflow_id, tasks=True)
         if found is not None:
-            return {row["task_id"]: opened(row, LIVE, 0) for row in found["tasks"]}
+            return {row["task_id"]: dict(row) for row in found["tasks"]}
         return {row["task_id"]: row for row in self._rows.tasks(workflow_id)}
 
     def attempts(self, workflow_id: str, task_id: str | None = None) -> list[Row]:
@@ -185,10 +185,10 @@ class WorkflowObservability:
         if not ids or self._link.manager() is None:
             return {}
         try:
-            found: Found = self._link.ask("live", ids, tasks)
+            seq, now, workflows, facts = self._link.ask("live", ids, tasks)
         except ManagerLostError:
             return {}
-        return found
+        return {"workflows": workflows, "tasks": LiveTasks(facts, seq, now)}
 
     def _snapshot(self, workflow_id: str, tasks: bool) -> Found | None:
         """Of a workflow that is under way, out of the manager's memory."""

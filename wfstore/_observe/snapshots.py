@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 #: workflows, tasks -> rows
-Found: TypeAlias = dict[str, list[dict[str, Any]]]
+Found: TypeAlias = dict[str, Sequence[dict[str, Any]]]
 
 #: A snapshot serves everybody who asks within this time, but for those who may know of something newer.
 SHARED_S = 0.1

@@ -17,7 +17,7 @@ from wfstore._pace import Pace
 from wfstore.engine.reports import Reports
 from wfstore.log import now_us
 from wfstore.model.events import WORKFLOW_DELETED, Event
-from wfstore.model.rows import live_task_row, live_workflow_row, task_facts
+from wfstore.model.rows import live_workflow_row, task_facts
 from wfstore.model.state import State
 
 #: How many workflows and tasks the newest changes of which are kept; who is further behind has to look anew.
@@ -47,6 +47,15 @@ class Answer(NamedTuple):
     now: int
     deleted: list[str]
     elsewhere: list[str]
+
+
+class Memory(NamedTuple):
+    """What there is now. seq, now, workflows, tasks: as in `Answer`."""
+
+    seq: int
+    now: int
+    workflows: list[dict[str, Any]]
+    tasks: list[tuple[Any, ...]]
 
 
 class Changes:
@@ -222,13 +231,11 @@ class Changes:
                 answer.tasks.append(tuple(task_facts(workflow, task, said)))
         return answer
 
-    def live(self, ids: Iterable[str] | None, with_tasks: bool) -> dict[str, list[dict[str, Any]]]:
-        """Rows of the live views: of everything in memory, or of those ids that are."""
+    def live(self, ids: Iterable[str] | None, with_tasks: bool) -> Memory:
+        """Everything in memory, or those ids that are."""
         state, now, said = self._state, now_us(), self.reports.about
         asked = state.workflows.values() if ids is None else map(state.workflows.get, ids)
         warm = [workflow for workflow in asked if workflow is not None and not workflow.cold]
         tasks = ((workflow, task) for workflow in warm for task in workflow.tasks.values()) if with_tasks else ()
-        return {
-            "workflows": [live_workflow_row(workflow, state.seq, now, said) for workflow in warm],
-            "tasks": [live_task_row(task_facts(workflow, task, said), state.seq, now) for workflow, task in tasks],
-        }
+        rows = [live_workflow_row(workflow, state.seq, now, said) for workflow in warm]
+        return Memory(state.seq, now, rows, [tuple(task_facts(workflow, task, said)) for workflow, task in tasks])

@@ -8,6 +8,7 @@ from typing import Any
 from wfstore import errors
 from wfstore.engine import client
 from wfstore.engine.client import Client
+from wfstore.model.rows import TaskFacts, live_task_row
 
 Rows = list[dict[str, Any]]
 
@@ -26,8 +27,8 @@ def source(storage: str, join: bool) -> Callable[[], tuple[Rows, Rows]] | None:
         raise errors.ManagerLostError(storage, f"there is no live state: {running}")
 
     def rows() -> tuple[Rows, Rows]:
-        answer = link.call("live")
-        return answer["workflows"], answer["tasks"]
+        seq, now, workflows, tasks = link.call("live")
+        return workflows, [live_task_row(TaskFacts._make(task), seq, now) for task in tasks]
 
     return rows
 

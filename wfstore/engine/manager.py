@@ -303,11 +303,11 @@ class WorkflowManagementActor(Core):
         wanted = {RESUMABLE, FAILED} if include_failed else {RESUMABLE}
         return [workflow_id for workflow_id, _ in await self.statuses(wanted)]
 
-    async def live(self, ids: Collection[str] | None = None, tasks: bool = True) -> dict[str, Any]:
-        """What is in memory now (of `ids`), as rows of `live_workflows` and `live_tasks`."""
-        rows = self._changes.live(ids, tasks)
+    async def live(self, ids: Collection[str] | None = None, tasks: bool = True) -> tuple[Any, ...]:
+        """What is in memory now (of `ids`): an `engine.changes.Memory` as a plain tuple."""
+        found = tuple(self._changes.live(ids, tasks))
         await self._durable()
-        return rows
+        return found
 
     async def changes(self, since: str | None, timeout_s: float, workflow_id: str | None = None) -> bytes:
         """What changed since the cursor `since`: see `engine.changes`."""
