@@ -14,6 +14,7 @@ from wfstore._history import History
 from wfstore._observe import WorkflowObservability
 from wfstore._observe.opening import Row
 from wfstore._observe.rows import StoredRows
+from wfstore._observe.snapshots import Found
 from wfstore._store import Store
 from wfstore.errors import WorkflowNotFoundError
 
@@ -44,7 +45,7 @@ class PastObservability(WorkflowObservability):
         """One sentence for people."""
         return "This is the past, and nothing of it can be changed"
 
-    def _live(self, ids: list[str], tasks: bool) -> dict[str, list[Row]]:
+    def _live(self, ids: list[str], tasks: bool) -> Found:
         return {}
 
     def _snapshot(self, workflow_id: str, tasks: bool) -> None:
