@@ -12,7 +12,6 @@ from wfstore._asof import StoreAsOf, place
 from wfstore._estimates import Estimates
 from wfstore._history import History
 from wfstore._observe import WorkflowObservability
-from wfstore._observe.opening import Row
 from wfstore._observe.rows import StoredRows
 from wfstore._observe.snapshots import Found
 from wfstore._store import Store
