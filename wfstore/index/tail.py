@@ -35,9 +35,8 @@ LiveSource: TypeAlias = Callable[[], tuple[list[dict[str, Any]], list[dict[str, 
 Params: TypeAlias = Mapping[str, Any] | Sequence[Any] | None
 
 _READ_BYTES = 64 * 1024 * 1024
-#: What DuckDB may hold in memory where there are history files. Its joins ask for several times what they need, and one
-#: that is refused holds more: over 10 M events, `where_time_goes` took 370 MB of 900, and of 340 or 700 all, with half
-#: the rest on disk and in twice the time.
+#: What DuckDB may hold where there are history files. Joins ask for several times what they need, and one refused holds
+#: more: over 10 M events `where_time_goes` took 370 of 900 MB, but all of 340 or of 700, and twice the time.
 _MEMORY_BYTES, _BYTES_PER_EVENT, _BYTES_PER_TAIL_ROW = 1_000_000_000, 2, 1_000
 _Answer = TypeVar("_Answer")
 _Prepared = TypeVar("_Prepared")

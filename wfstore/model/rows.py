@@ -96,7 +96,7 @@ def workflow_row(workflow: WorkflowState, said: Said | None = None) -> dict[str,
 
 
 class TaskFacts(NamedTuple):
-    """What a row of a task is made of: a tenth of the row's work to make, and to send. Times are microseconds UTC, JSON
+    """What a row of a task is made of: a quarter of the row's work to make and send. Times are microseconds UTC, JSON
     is text. The last ones are None for a task that is not under way."""
 
     workflow_id: str
