@@ -162,19 +162,13 @@ held AS MATERIALIZED (
     FROM by_value
     WHERE NOT ($by = 'user' OR $by LIKE 'metadata._%')
     UNION ALL
+    -- not grouped here: DuckDB 2.0 hands on what it has grouped twice with one thread
     SELECT
         flow.said,
-        by_value.resources,
-        by_value.spent_on,
-        sum(by_value.attempts),
-        sum(by_value.held_us),
-        sum(by_value.fetch_us),
-        min(by_value.first_at),
-        max(by_value.last_at)
+        by_value.* EXCLUDE (value)
     FROM by_value
     LEFT JOIN flow ON flow.workflow_id = by_value.value
     WHERE $by = 'user' OR $by LIKE 'metadata._%'
-    GROUP BY flow.said, by_value.resources, by_value.spent_on
 ),
 requested AS MATERIALIZED (
     SELECT DISTINCT resources
