@@ -41,7 +41,13 @@ def report(
         str | None, typer.Argument(metavar="NAME", help="Which; without it, list them.", show_default=False)
     ] = None,
     param: Annotated[
-        list[str] | None, typer.Option(metavar="K=V", help="A parameter of the report; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--param",
+            "-p",
+            metavar="K=V",
+            help="A parameter of the report, as in -p by=user; may be repeated. The list says which there are.",
+        ),
     ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="Short for --param since=TIME: ISO 8601, or a span such as 7d.")
