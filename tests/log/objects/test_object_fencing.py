@@ -6,12 +6,14 @@ import random
 import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 
 import pytest
 
 from tests.log.events import plain, plains
 from wfstore.errors import FencedError
 from wfstore.log import Cursor, failpoints, open_reader, open_writer, verify
+from wfstore.log.objects import claim as claim_module
 from wfstore.log.objects import writer as writer_module
 from wfstore.objects import Bucket, bucket_of
 
@@ -115,6 +117,36 @@ def test_a_writer_that_never_pauses_is_asked_to_stop(s3: str) -> None:
     left = [entry.name for entry in bucket_of(s3).entries("summons")]
     assert left == []
     assert verify(s3).ok
+
+
+def test_each_writer_that_overtakes_a_claimant_is_asked_to_stop(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rival claims while somebody waits for the first writer to stop, and never pauses either."""
+    monkeypatch.setattr(claim_module, "_CLAIM_FOR_S", 5.0)
+    monkeypatch.setattr(writer_module, "SUMMONS_EVERY_S", 0.02)
+    rivals = [open_writer(memory)]
+    original, asked, inside = Bucket.create, [0], [False]
+
+    def create(bucket: Bucket, name: str, data: bytes) -> bool:
+        """Somebody else is quicker whenever the claimant is about to put its claim."""
+        if threading.current_thread() is not claimant or inside[0]:
+            return original(bucket, name, data)
+        inside[0], asked[0] = True, asked[0] + 1
+        try:
+            if asked[0] == 4:
+                rivals.append(open_writer(memory))
+            time.sleep(0.03)
+            with suppress(FencedError):
+                rivals[-1].append([plain(asked[0])])
+        finally:
+            inside[0] = False
+        return original(bucket, name, data)
+
+    claimant = threading.current_thread()
+    with monkeypatch.context() as patched:
+        patched.setattr(Bucket, "create", create)
+        new = open_writer(memory)
+    assert [new.epoch, new.append([plain(1000)])[0]] == [3, new.next_seq - 1]
+    assert [entry.name for entry in bucket_of(memory).entries("summons")] == []
 
 
 def test_a_claimant_does_not_read_all_that_came_meanwhile(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:

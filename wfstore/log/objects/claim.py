@@ -43,24 +43,28 @@ def open_writer(storage: str, *, clock: Callable[[], int] = now_us) -> ObjectLog
 def _claim(bucket: Bucket, store_id: str, created_at: int, end: End) -> tuple[bytes, End, bytes, str]:
     """Put the claim behind whatever comes first; (header of the epoch, where it ends, the object, its name)."""
     token, refused, deadline = secrets.token_hex(8), 0, time.monotonic() + _CLAIM_FOR_S
+    summoned: list[str] = []
     while True:
         epoch = end.epoch + 1
         header = link.header_body(store_id, epoch, token, created_at)
         data, after = link.build(header, epoch, None, end)
         if bucket.create(end.place.name, data):
-            if refused >= _PATIENCE:
-                bucket.remove([summons_name(end.epoch)])
+            if summoned:
+                bucket.remove(summoned)
             return header, after, data, end.place.name
-        refused += 1
-        if refused == _PATIENCE or time.monotonic() > deadline:
-            _summon(bucket, end, deadline)
         end = _follow(bucket, end)
-
-
-def _summon(bucket: Bucket, end: End, deadline: float) -> None:
-    if time.monotonic() > deadline:
-        raise StorageError(bucket.storage, f"the writer of epoch {end.epoch} commits on and does not heed the summons")
-    bucket.put(summons_name(end.epoch), b"")
+        if end.epoch >= epoch:
+            # A rival claims as well, and has been quicker: it knows of no summons yet.
+            refused, deadline = 0, time.monotonic() + _CLAIM_FOR_S
+            continue
+        refused += 1
+        if time.monotonic() > deadline:
+            raise StorageError(
+                bucket.storage, f"the writer of epoch {end.epoch} commits on and does not heed the summons"
+            )
+        if refused == _PATIENCE:
+            summoned.append(summons_name(end.epoch))
+            bucket.put(summoned[-1], b"")
 
 
 def _follow(bucket: Bucket, end: End) -> End:
