@@ -40,6 +40,9 @@ class StoreAsOf(Store):
         written: datetime | None = _value(self, "written", {"seq": self.seq})
         return written
 
+    def _present(self) -> datetime | None:
+        return self.at
+
     @cached_property
     def _past(self) -> PastRuns:
         return PastRuns(self._index, self.at)
@@ -89,8 +92,10 @@ def place(store: Store, when: filters.Moment | int) -> tuple[int, datetime | Non
     last, _ = store._index.refresh()
     if last < 1:
         raise ValueError("there is no event yet, so the store has no past")
-    if isinstance(when, str) and when.strip().isdecimal():
+    if isinstance(when, str) and when.strip().isdecimal() and when.isascii():
         when = int(when)
+    if isinstance(when, bool):
+        raise TypeError(f"a moment or the seq of an event is needed, not {when}")
     if isinstance(when, int):
         if not 1 <= when <= last:
             where = "in the future" if when > last else "before the beginning"

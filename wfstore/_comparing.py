@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -32,6 +33,10 @@ class Comparisons(ABC):
     @abstractmethod
     def report(self, name: str, **params: Any) -> pl.DataFrame:
         """The rows of a report. Raises ValueError."""
+
+    def _present(self) -> datetime | None:
+        """What ages count back from, UTC; None: now."""
+        return None
 
     def regressions(
         self,
@@ -67,7 +72,7 @@ class Comparisons(ABC):
         from wfstore.answers import regressions as answer
 
         given = {
-            **answer.parameters(since, baseline, until),
+            **answer.parameters(since, baseline, until, self._present()),
             "measure": answer.choice(measure, answer.MEASURES, "measure"),
             "verdict": answer.choice(verdict, answer.VERDICTS, "verdict"),
         }
@@ -82,6 +87,8 @@ class Comparisons(ABC):
         """
         from wfstore.answers.diff import diff
 
+        if runs is not None and len(runs) != 2:
+            raise ValueError(f"runs is a pair, of a and of b, not {runs!r}")
         first, second = runs or (None, None)
         return diff(*(self._side(named, run) for named, run in ((a, first), (b, second))))
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: An estimate serves for so long; for longer where making all that are asked for would take more than this share of a
 #: processor.
 _FRESH_S, _SHARE = 3.0, 0.1
+#: One that is so many times as old is waited for; one that is this many times as old is not told any more.
+_STALE, _FORGOTTEN = 3, 20
 _PATIENCE_S, _PATIENCE_READING_S, _KEPT = 0.05, 0.5, 256
 
 
@@ -45,26 +47,30 @@ class Estimates:
         self._pool: ThreadPoolExecutor | None = None
         self._kept: OrderedDict[str, tuple[float, Expected]] = OrderedDict()
         self._under_way: dict[str, Future[None]] = {}
-        self._cost_s = 0.0
+        self._cost_s, self._serves_s = 0.0, _FRESH_S
 
     def of(self, workflow_ids: Iterable[str], patience_s: float = _PATIENCE_S) -> dict[str, Expected]:
-        """What is known of these within so many seconds; a first estimate that takes longer is there the next time."""
+        """What is known of these within so many seconds; an estimate that takes longer is there the next time."""
         wanted = list(workflow_ids)
         with self._lock:
-            since = time.monotonic() - max(_FRESH_S, len(wanted) * self._cost_s / _SHARE)
-            for name in wanted:
-                if name not in self._kept or self._kept[name][0] < since:
-                    self._ask(name)
-            first = [self._under_way[name] for name in wanted if name not in self._kept]
-        if first and patience_s > 0:
-            wait_for(first, timeout=patience_s)
-        with self._lock:
-            return {name: self._kept[name][1] for name in wanted if name in self._kept}
+            self._serves_s = max(_FRESH_S, len(wanted) * self._cost_s / _SHARE)
+            missing = [name for name in wanted if not self._made_within(name, self._serves_s)]
+            for name in missing:
+                self._ask(name)
+            waited = [self._under_way[name] for name in missing if not self._made_within(name, _STALE * self._serves_s)]
+        if waited and patience_s > 0:
+            wait_for(waited, timeout=patience_s)
+        known = self.known()
+        return {name: known[name] for name in wanted if name in known}
 
     def known(self) -> dict[str, Expected]:
-        """What was worked out so far, by workflow id."""
+        """What was worked out not long ago, by workflow id."""
         with self._lock:
-            return {name: made for name, (_, made) in self._kept.items()}
+            limit_s = _FORGOTTEN * self._serves_s
+            return {name: made for name, (_, made) in self._kept.items() if self._made_within(name, limit_s)}
+
+    def _made_within(self, workflow_id: str, seconds: float) -> bool:
+        return workflow_id in self._kept and time.monotonic() - self._kept[workflow_id][0] < seconds
 
     def _ask(self, workflow_id: str) -> None:
         if workflow_id not in self._under_way:

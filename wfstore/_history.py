@@ -143,6 +143,9 @@ class History:
         None where it does not run, or past runs say too little: `why_no_eta` says which. now: the moment of these rows,
         UTC; without it that of the first call. Raises ValueError for a `q` that is not above 0 and below 1.
         """
+        from wfstore.answers.eta import probability
+
+        probability(q)
         found = self._forecast(now)
         return None if isinstance(found, str) else found.at(q)
 

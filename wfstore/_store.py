@@ -217,8 +217,8 @@ class Store(Comparisons, Costs):
     ) -> pl.DataFrame:
         params = {
             **given,
-            "since": filters.utc(common["since"]),
-            "until": filters.utc(common["until"]),
+            "since": filters.utc(common["since"], self._present()),
+            "until": filters.utc(common["until"], self._present()),
             "metadata": filters.json_object(common["metadata"]),
         }
         order = filters.order(common["order_by"], VIEWS[view], newest)
@@ -278,7 +278,7 @@ class Store(Comparisons, Costs):
         """Run a report of `queries/reports/`. Raises ValueError for a report or parameter there is not, or a value that
         it does not take; WorkflowNotFoundError where it is about one id that there is not."""
         query = reports.find(name)
-        given = reports.bind(query, params)
+        given = reports.bind(query, params, self._present())
         found = to_polars(self._index.run(query, given))
         if found.is_empty() and given.get("id") is not None:
             self.history(given["id"])

@@ -44,9 +44,12 @@ def number(count: int | None) -> str:
 
 
 def decimal(value: float) -> str:
-    """At most six digits behind the point, and no more than it takes: 0.25 -> "0.25", 3.0 -> "3"."""
+    """At most six digits behind the point, and no more than it takes: 0.25 -> "0.25", 3.0 -> "3", 1 / 12000 ->
+    "8.33e-05"."""
     if isinstance(value, int) or not abs(value) < 1e15:
         return str(value)
+    if 0 < abs(value) < 1e-4:
+        return f"{value:.3g}"
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 

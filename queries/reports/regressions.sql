@@ -71,7 +71,7 @@ flow AS (
       AND ($workflow IS NULL OR name = $workflow)
 ),
 chosen AS MATERIALIZED (
-    SELECT unnest(arg_min(flow, hash(workflow_id), $most::BIGINT), recursive := true)
+    SELECT unnest(arg_min(flow, hash(workflow_id), greatest($most::BIGINT, 1)), recursive := true)
     FROM flow
     GROUP BY name, later
 ),

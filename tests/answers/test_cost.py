@@ -279,13 +279,15 @@ def test_the_table_says_what_it_was_computed_from(path: str, capsys: pytest.Capt
     assert "(EUR), from 10 attempts submitted 2023-11-14 22:13:20 to" in told
     assert "1 of them asked for something that has no price" in told
     assert "(CPU hours)" in said(capsys, 0, "--storage", path)
+    small = said(capsys, 0, "--price", "cpu=0.00000004", "--storage", path)
+    assert "e-0" in small and " %" in small, "what is small is not nothing"
     assert "no attempt has ended" in said(capsys, 0, "--since", "1d", "--storage", path)
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [(("--by", "tag"), "metadata.KEY"), (("--price", "cpu"), "RESOURCE=PRICE"), (("--prices", "no.toml"), "no.toml"),
-     (("--since", "soon"), "soon")],
+     (("--since", "soon"), "soon"), (("--price", "cpu=1e300"), "at most 1e+09")],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line(
     path: str, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str

@@ -70,6 +70,21 @@ def test_times_and_what_they_add_to_the_longest_path() -> None:
     assert found["task_id_b"].to_list() == ["save", "map", "total", "map_1", "map_2", "list"], "worst first"
 
 
+def test_what_has_not_ended_is_not_said_to_save_time() -> None:
+    story = two()
+    story.now(172_800)
+    story.submit("c", dag(spec("list"), spec("map", 0), spec("map", 0), spec("total", 1, 2)))
+    story.ok("c", "list", 172_801, 172_805)
+    story.begins("c", "map", 172_806)
+    found = compared(story, "a", "c").tasks
+    assert (row(found, "list")["change_s"], row(found, "list")["adds_s"]) == (2.0, 2.0)
+    for key, position in (("map", 1), ("map", 2), ("total", 1)):
+        assert (row(found, key, position)["change_s"], row(found, key, position)["adds_s"]) == (None, None)
+    assert found["task_id_b"][0] == "list"
+    back = compared(story, "c", "a").tasks
+    assert (row(back, "map")["adds_s"], row(back, "list")["adds_s"]) == (None, -2.0)
+
+
 def test_the_summary_and_its_line() -> None:
     found = compared(two(), "a", "b")
     rows = {one["what"]: one for one in found.summary.iter_rows(named=True)}

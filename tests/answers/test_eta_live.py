@@ -13,6 +13,7 @@ import pytest
 
 import wfstore
 from tests.cli.test_cli_eta import store_of
+from wfstore import _estimates
 from wfstore._estimates import Estimates, LiveRows
 from wfstore.errors import WorkflowNotFoundError
 from wfstore.index import Index
@@ -72,6 +73,40 @@ def test_nobody_waits_longer_than_he_wants(path: str) -> None:
     found = until(lambda: estimates.of(["now"], 0.0))["now"]
     assert found.p50 is not None and found.p90 is not None and found.reason is None
     assert estimates.of(["now"], 0.0)["now"] is found, "it serves for some seconds"
+
+
+def test_an_old_estimate_is_waited_for_and_then_forgotten(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, clock = threading.Event(), [1000.0]
+    gate.set()
+
+    def history(workflow_id: str) -> wfstore.History:
+        gate.wait(20)
+        return wfstore.open(path).history(workflow_id)
+
+    monkeypatch.setattr(_estimates.time, "monotonic", lambda: clock[0])
+    estimates = Estimates(history)
+    first = estimates.of(["now"], 20.0)["now"]
+    clock[0] += 5  # a new one is made beside
+    assert estimates.of(["now"], 20.0)["now"] is first
+    until_made = estimates._under_way.get("now")
+    if until_made is not None:
+        until_made.result(20)
+    clock[0] += 30
+    waited = estimates.of(["now"], 20.0)["now"]
+    assert waited is not first and waited.p50 is not first.p50
+    gate.clear()
+    clock[0] += 30
+    assert estimates.of(["now"], 0.01)["now"] is waited, "better than none"
+    clock[0] += 60
+    assert estimates.of(["now"], 0.01) == estimates.known() == {}, "it may lie in the past by now"
+    gate.set()
+
+
+@pytest.mark.parametrize("q", [0, 1, 2, float("nan"), "x", True])
+def test_what_is_no_probability(path: str, q: Any) -> None:
+    for name in ("now", "past-1"):
+        with pytest.raises(ValueError, match="a probability above 0 and below 1"):
+            wfstore.open(path).history(name).eta(q)
 
 
 def test_a_workflow_that_is_gone_has_a_reason() -> None:

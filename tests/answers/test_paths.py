@@ -150,7 +150,8 @@ def test_with_one_worker_all_is_one_after_the_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("factors", "words"),
     [({"nobody": 1}, "no task has the key, name or id 'nobody'; the keys are: shop.list"), ({"list": -1}, "from 0"),
-     ({"list": float("nan")}, "from 0"), ({"list": "2"}, "from 0"), ({"list": True}, "from 0")],
+     ({"list": float("nan")}, "from 0"), ({"list": "2"}, "from 0"), ({"list": True}, "from 0"),
+     ({"list": 1e20}, "longer than a thousand years")],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(store: wfstore.Store, factors: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):

@@ -83,7 +83,10 @@ def test_a_value_that_a_report_does_not_take(wfstore: Command, single: str, repo
 @pytest.mark.parametrize("report", [*TELLING, *SILENT])
 def test_a_report_without_rows_says_why(wfstore: Command, empty: str, single: str, report: str) -> None:
     answer = wfstore("report", report, "--storage", single, "--json")
-    why = "Nothing to show: so far there is nothing that this report is about.\n" if report in SILENT else ""
+    least = {"stuck": 5, "new_errors": 20, "unusual_outputs": 20}.get(report)
+    past = f"; it is silent, too, where fewer than {least} came before to compare with (--param min_runs=N)"
+    nothing = f"Nothing to show: so far there is nothing that this report is about{past if least else ''}.\n"
+    why = nothing if report in SILENT else ""
     assert (answer.code, bool(json.loads(answer.out)), answer.err) == (0, report in TELLING, why)
     answer = wfstore("report", report, "--storage", empty, "--json")
     why = "" if json.loads(answer.out) else "Nothing to show: the store holds no workflow.\n"

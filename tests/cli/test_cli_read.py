@@ -22,6 +22,7 @@ def test_ls_json_is_one_document_newest_first(wfstore: Command, store: str) -> N
     assert [row["status"] for row in rows] == ["RESUMABLE", "FAILED", "SUCCESSFUL", "SUCCESSFUL"]
     good = rows[-1]
     assert good["metadata"] == {"name": "shop", "team": "data"}
+    assert not isinstance(good["versions"], str)
     assert ISO.fullmatch(good["submitted_at"])
     assert isinstance(good["duration_s"], float)
     assert (good["tasks"], good["tasks_done"]) == (5, 5)

@@ -10,6 +10,8 @@ import pytest
 
 import wfstore
 from tests.index.worlds import World, dag, spec
+from tests.reports.stories import Story, store_of
+from tests.reports.stories import at as at_second
 from wfstore import errors
 from wfstore._asof import place
 from wfstore.index import tail
@@ -146,10 +148,36 @@ def test_ways_to_say_when(clock: wfstore.Store) -> None:
     assert place(clock, "2024-05-17T12:10:00")[0] == 2
     assert place(clock, "1s")[0] == place(clock, timedelta(0))[0] == 6
     assert place(clock, "3") == place(clock, 3) == (3, None)
+    with pytest.raises(TypeError, match="not True"):
+        place(clock, True)
     assert clock.as_of(3).at == datetime(2024, 5, 17, 12, 30)
     assert clock.as_of("2024-05-17T13:10").at == datetime(2024, 5, 17, 13, 10)
     with pytest.raises(TypeError, match="not None"):
         clock.as_of(None)  # type: ignore[arg-type]
+
+
+def test_ages_count_back_from_then(tmp_path: Path) -> None:
+    """Of lists and reports; and what was stuck is asked at that moment, months ago."""
+    story = Story()
+    for number in range(6):
+        story.now(100 * number)
+        story.submit(f"past{number}", dag(spec("work")))
+        story.ok(f"past{number}", "work", 100 * number + 1, 100 * number + 11)
+    story.now(1000)
+    story.submit("slow", dag(spec("work")))
+    story.begins("slow", "work", 1001)
+    store = store_of(story, tmp_path / "store")
+    then = store.as_of(at_second(1010))
+    assert then.at is not None
+    assert store.workflows(since="11m").is_empty() and store.report("slowest_tasks", since="11m").is_empty()
+    assert set(then.workflows(since="11m")["workflow_id"]) == {"past4", "past5", "slow"}
+    assert then.report("slowest_tasks", since="11m")["workflow_id"].is_in(["past4", "past5"]).all()
+    assert then.cost(since="11m")["attempts"].sum() == 2
+    assert then.report("stuck").is_empty()
+    assert then.report("stuck", at=then.at + timedelta(seconds=60))["running_s"].to_list() == [69.0]
+    assert then.regressions("11m").is_empty()
+    with pytest.raises(ValueError, match="in the future"):
+        then.regressions(then.at + timedelta(seconds=1))
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ Prices: TypeAlias = Mapping[str, float] | str | os.PathLike[str] | None
 #: What can be grouped by beside ``metadata.KEY``.
 GROUPS = ("name", "workflow", "task_key", "user")
 _METADATA = "metadata."
+_DEAREST = 1e9
 
 
 class PriceList(NamedTuple):
@@ -88,4 +89,6 @@ def _read(path: Path, named: str) -> dict[str, Any]:
 def _price(name: object, value: object, named: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         raise ValueError(f"{named}: {name} is {value!r}; a price per hour has to be a number from 0")
+    if value > _DEAREST:
+        raise ValueError(f"{named}: {name} is {value!r}; a price per hour is at most {_DEAREST:.0e}")
     return float(value)

@@ -5,7 +5,8 @@ members of a fan-out are compared in their order, and those one side has more of
 
 What a task adds to the makespan is by how much the longest path becomes longer when it alone takes the time it took in
 the other workflow, from when it was ready to its end: in a where it takes longer in b (its slack there is what it may
-take longer for nothing), in b where it takes less. So diff(b, a) says the same with the other sign.
+take longer for nothing), in b where it takes less. So diff(b, a) says the same with the other sign. Of a task that has
+not ended in a workflow that goes on neither this nor the difference is known.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import polars as pl
 
 from wfstore.answers.diff_sides import COLUMNS, Side, side
 from wfstore.answers.diff_value import HEADERS, Diff
+from wfstore.model.statuses import PENDING, RETRYING, RUNNING
 
 __all__ = ["HEADERS", "Diff", "Side", "diff", "side"]
 
 #: What counts as another time or size: so many times as much, and at least so many seconds.
 TIMES, SECONDS = 1.2, 0.01
+_OPEN = (PENDING, RUNNING, RETRYING)
 _LEADING = ("task_key", "position", "changes", "adds_s", "change_s")
 _RATIOS = {"duration_s": "duration_ratio", "wait_s": "wait_ratio", "output_bytes": "output_ratio"}
 
@@ -30,10 +33,11 @@ def diff(a: Side, b: Side) -> Diff:
         one.tasks.rename({name: f"{name}_{which}" for name in COLUMNS}) for one, which in ((a, "a"), (b, "b"))
     )
     pairs = left.join(right, on=keys, how="full", coalesce=True, nulls_equal=True)
+    spent_a, spent_b = _spent("a", a), _spent("b", b)
     pairs = pairs.with_columns(
         _changes(),
-        _adds().alias("adds_s"),
-        (_spent("b") - _spent("a")).alias("change_s"),
+        _adds(spent_b - spent_a).alias("adds_s"),
+        (spent_b - spent_a).alias("change_s"),
         *(_ratio(name, called) for name, called in _RATIOS.items()),
         _ratio("attempts", "attempts_ratio"),
     )
@@ -86,18 +90,23 @@ def _ratio(name: str, called: str) -> pl.Expr:
     return pl.when((one > 0) & (other > 0)).then(other / one).alias(called)
 
 
-def _spent(which: str) -> pl.Expr:
-    return pl.col(f"span_s_{which}").fill_null(0.0)
+def _spent(which: str, of: Side) -> pl.Expr:
+    """Seconds from when a task was ready to its end; 0 where it never was, or is on the other side only."""
+    seconds = pl.col(f"span_s_{which}")
+    if of.elapsed_s is not None:
+        return seconds.fill_null(0.0)
+    goes_on = pl.col(f"status_{which}").is_in(_OPEN).fill_null(value=False)
+    return pl.when(goes_on).then(None).otherwise(seconds.fill_null(0.0))
 
 
-def _adds() -> pl.Expr:
-    longer, shorter = _spent("b") - _spent("a"), _spent("a") - _spent("b")
+def _adds(longer: pl.Expr) -> pl.Expr:
     return (
         pl.when(longer > 0)
         .then(_beyond(longer, "a", "b"))
-        .when(shorter > 0)
-        .then(-_beyond(shorter, "b", "a"))
-        .otherwise(0.0)
+        .when(longer < 0)
+        .then(-_beyond(-longer, "b", "a"))
+        .when(longer == 0)
+        .then(0.0)
     )
 
 

@@ -68,12 +68,17 @@ class Forecast:
 
     def at(self, q: float) -> Eta:
         """Raises ValueError for a `q` that is not above 0 and below 1."""
-        if not 0 < q < 1:
-            raise ValueError(f"q is a probability above 0 and below 1, not {q!r}")
-        remaining = float(np.quantile(self.ends_s, q))
+        remaining = float(np.quantile(self.ends_s, probability(q)))
         past = self.past
         moment = self.now + timedelta(seconds=min(remaining, 1e10))
         return Eta(q, moment, remaining, self.now, past.runs, past.since, past.until, past.same_dag, self.slots)
+
+
+def probability(q: float) -> float:
+    """`q`. Raises ValueError for what is not above 0 and below 1."""
+    if isinstance(q, bool) or not isinstance(q, int | float) or not 0 < q < 1:
+        raise ValueError(f"q is a probability above 0 and below 1, not {q!r}")
+    return q
 
 
 class PastSource(Protocol):

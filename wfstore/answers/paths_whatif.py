@@ -22,6 +22,7 @@ from wfstore.answers.paths import Graph, Ints, Ways
 from wfstore.answers.paths_frames import WAITING, Critical
 
 _SHOWN = 8
+_LONGEST_US = 1_000 * 366 * 86_400 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def what_if(
     """tasks, attempts: of one workflow, with the columns of the views; factors: task key (or the name or id of tasks,
     where no key is spelt so) -> what their durations are multiplied with, 0 for none at all.
 
-    Raises ValueError for a key that no task has, a factor below 0, or where no task has ended.
+    Raises ValueError for a key that no task has, a factor below 0 or beyond all measure, or where no task has ended.
     """
     timed = tasks["duration_s"].count()
     if not timed:
@@ -87,7 +88,10 @@ def what_if(
     factor = np.ones(len(dag.cost_us))
     for key, value in factors.items():
         factor[_named(tasks, key)] *= _factor(key, value)
-    changed = np.rint(dag.cost_us * factor).astype(np.int64)
+    products = np.rint(dag.cost_us * factor)
+    if products.sum() > _LONGEST_US:
+        raise ValueError("with these factors the workflow would take longer than a thousand years")
+    changed = products.astype(np.int64)
     both = np.stack([dag.cost_us, changed], axis=1)
     head = critical.ways.forward.longest(both)
     known = critical.ways.level >= 0

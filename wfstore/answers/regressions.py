@@ -26,24 +26,25 @@ Side: TypeAlias = Moment | None
 _CODE = re.compile(r"[0-9a-f]{4,64}")
 
 
-def parameters(since: Moment, baseline: Side, until: Side) -> dict[str, Any]:
+def parameters(since: Moment, baseline: Side, until: Side, present: datetime | None = None) -> dict[str, Any]:
     """The sides as the report takes them: since, baseline and until; or code and baseline_code.
 
     since: a moment, how long ago ("7d"), or the beginning (4 digits or more) of a code hash or commit. baseline: a span
-    before since, the moment at which it begins, or code too. Raises ValueError for what is none of these, and for sides
-    of different kinds.
+    before since, the moment at which it begins, or code too. present: as for `utc`. Raises ValueError for what is none
+    of these, and for sides of different kinds.
     """
-    end = utc(until)
+    end = utc(until, present)
     if _is_code(since):
         if baseline is not None and not _is_code(baseline):
             raise ValueError(f"since is code ({since}), so baseline has to be code too, not {baseline!r}")
         return {"code": since, "baseline_code": baseline, "until": end}
-    begin = utc(since)
-    assert begin is not None
-    if begin > datetime.now(UTC).replace(tzinfo=None):
+    begin = utc(since, present)
+    if begin is None:
+        raise ValueError("since is needed: a moment, how long ago, or the beginning of a code hash or commit")
+    if begin > (present or datetime.now(UTC).replace(tzinfo=None)):
         raise ValueError(f"since ({text.clock(begin)} UTC) is in the future")
     if end is not None and end <= begin:
-        raise ValueError(f"until ({end}) is not after since ({begin})")
+        raise ValueError(f"until ({text.clock(end)} UTC) is not after since ({text.clock(begin)} UTC)")
     return {"since": begin, "baseline": _length(begin, baseline), "until": end}
 
 

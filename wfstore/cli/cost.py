@@ -68,6 +68,8 @@ def cost(
 
 def _listed(price: str) -> Prices:
     """What stands behind --price: prices, or where they are."""
+    if not price.strip():
+        raise typer.BadParameter("no price is given; as in cpu=0.04,gpu=2.5, or a file of prices", param_hint="--price")
     is_file = "=" not in price and ("/" in price or Path(price).suffix or Path(price).exists())
     return Path(price) if is_file else parsed(price)
 
@@ -89,8 +91,16 @@ def _shown(frame: pl.DataFrame, by: str) -> pl.DataFrame:
     hours = [column for column in _HOURS if column == "other_hours" or _any(frame, column)]
     hours = [column for column in hours if frame[column].null_count() < frame.height]
     chosen = ["value", "attempts", "cpu_hours", *hours, *money, "wasted_share"]
-    rounded = frame.select(chosen).with_columns(pl.col(pl.Float64).round(4))
+    figures = pl.col(pl.Float64).exclude("wasted_share")
+    # What is small is not nothing.
+    rounded = frame.select(chosen).with_columns(
+        pl.when(figures.abs() >= 0.1).then(figures.round(4)).otherwise(figures.round_sig_figs(3)).name.keep()
+    )
     return rounded.rename({"value": by, "wasted_share": "wasted"})
+
+
+def _rounded(value: float) -> float:
+    return round(value, 4) if abs(value) >= 0.1 else float(f"{value:.3g}")
 
 
 def _any(frame: pl.DataFrame, column: str) -> bool:
@@ -100,13 +110,13 @@ def _any(frame: pl.DataFrame, column: str) -> bool:
 def _said(frame: pl.DataFrame, currency: str, limit: int | None) -> None:
     """The sum, and what it was computed from."""
     if frame.is_empty():
-        typer.echo("no attempt has ended in that time")
+        typer.echo("no attempt has ended that fits")
         return
     sums = pl.sum("cost", "attempts", "unpriced"), pl.min("first_at"), pl.max("last_at")
     whole = frame.select(*sums).row(0, named=True)
     what = "these rows" if limit is not None and frame.height >= limit else "in all"
     typer.echo(
-        f"{what} {text.decimal(round(whole['cost'], 4))} ({currency}), from {text.number(whole['attempts'])} attempts "
+        f"{what} {text.decimal(_rounded(whole['cost']))} ({currency}), from {text.number(whole['attempts'])} attempts "
         f"submitted {text.clock(whole['first_at'])} to {text.clock(whole['last_at'])} UTC"
     )
     if whole["unpriced"]:

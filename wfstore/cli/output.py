@@ -159,6 +159,7 @@ def pair_grid(facts: Mapping[str, str]) -> Table:
 
 #: A column of the SQL views that holds seconds or bytes, whatever was computed of it: duration_s, queue_s_p95.
 _SECONDS = re.compile(r"_s((?:_p\d+|_[a-z]+)?)$")
+_SHARE = re.compile(r"^wasted$|(?:^|_)share$")
 _BYTES = re.compile(r"(?:^|_)bytes((?:_p\d+|_[a-z]+)?)$")
 _NUMBERS = frozenset(("run", "attempt", "attempts", "seq", "tasks_run", "tasks_reused", "worker_pid"))
 
@@ -181,6 +182,8 @@ def fact(name: str, value: Any) -> str:
             return text.duration(value)
         if _BYTES.search(name):
             return text.size(int(value))
+        if _SHARE.search(name):
+            return f"{text.decimal(round(value * 100, 1))} %"
         return text.number(value) if isinstance(value, int) and name not in _PLAIN else text.decimal(value)
     if isinstance(value, list):
         shown = ", ".join(map(str, value[:3]))

@@ -75,11 +75,11 @@ def report(
     store = wfstore.open(storage)
     frame = store.report(name, **given) if name else store.reports()
     formats.write(frame, chosen, target, human=True)
-    if frame.is_empty():
-        typer.echo(f"Nothing to show: {text.safe(_why_nothing(store, given))}.", err=True)
+    if name and frame.is_empty():
+        typer.echo(f"Nothing to show: {text.safe(_why_nothing(store, name, given))}.", err=True)
 
 
-def _why_nothing(store: wfstore.Store, given: dict[str, str]) -> str:
+def _why_nothing(store: wfstore.Store, report: str, given: dict[str, str]) -> str:
     """What a report without rows says on stderr."""
     name = given.get("workflow")
     if store.workflows(limit=1).is_empty():
@@ -87,7 +87,14 @@ def _why_nothing(store: wfstore.Store, given: dict[str, str]) -> str:
     if name is not None and store.workflows(name=name, limit=1).is_empty():
         return f"no workflow has the name {name!r}"
     told = ", ".join(f"{key}={value}" for key, value in given.items())
-    return f"nothing fits {told}" if told else "so far there is nothing that this report is about"
+    nothing = f"nothing fits {told}" if told else "so far there is nothing that this report is about"
+    from wfstore.index import reports
+
+    least = next((param for param in reports.find(report).params if param.name == "min_runs"), None)
+    if least is None:
+        return nothing
+    needed = given.get("min_runs", least.default)
+    return f"{nothing}; it is silent, too, where fewer than {needed} came before to compare with (--param min_runs=N)"
 
 
 def _write_page(target: Path, storage: str | None, given: dict[str, str]) -> None:

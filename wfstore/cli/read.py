@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -31,12 +30,12 @@ def ls(
     """List workflows, newest submitted first."""
     if status is not None and status.upper() not in WORKFLOW_STATUSES:
         raise typer.BadParameter(f"{status!r} is none of {', '.join(WORKFLOW_STATUSES)}", param_hint="--status")
-    earliest = _since(since)
+    _check_since(since)
     store = past.opened(storage, as_of)
-    frame = store.workflows(status=status.upper() if status else None, name=name, since=earliest, limit=limit)
+    frame = store.workflows(status=status.upper() if status else None, name=name, since=since, limit=limit)
     rows = frame.to_dicts()
     if as_json:
-        output.document([output.opened(row, "metadata") for row in rows])
+        output.document([output.opened(row, "metadata", "versions") for row in rows])
         return
     views.workflows(rows, past.moment(store))
 
@@ -92,10 +91,10 @@ def history(
     views.history(found, with_events=with_events)
 
 
-def _since(when: str | None) -> datetime | None:
+def _check_since(when: str | None) -> None:
     from wfstore.index import filters
 
     try:
-        return filters.utc(when)
+        filters.utc(when)
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(str(error), param_hint="--since") from error

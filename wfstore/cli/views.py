@@ -202,7 +202,7 @@ def summary(found: History) -> dict[str, Any]:
     """The document of `show --json`."""
     tasks = [output.opened(row, "metadata") for row in found.tasks.to_dicts()]
     return {
-        "workflow": output.opened(found.workflow, "metadata"),
+        "workflow": output.opened(found.workflow, "metadata", "versions"),
         "actor": found.actor,
         "task_statuses": dict(Counter(row["status"] for row in tasks)),
         "slowest_tasks": [row["task_id"] for row in slowest(tasks)],

@@ -37,18 +37,18 @@ def length(span: timedelta | str) -> float:
     return found
 
 
-def utc(moment: Moment | None) -> datetime | None:
+def utc(moment: Moment | None, present: datetime | None = None) -> datetime | None:
     """A moment as our columns have it: UTC without a zone.
 
     Takes a datetime or date (without a zone: UTC), ISO 8601 text of one, or how long ago: a timedelta or "7d".
-    Raises ValueError, TypeError.
+    present: what that counts back from, UTC; None: now. Raises ValueError, TypeError.
     """
     if moment is None:
         return None
     if isinstance(moment, str):
         moment = timedelta(seconds=seconds(moment)) if _SPAN.fullmatch(moment.strip()) else _iso(moment)
     if isinstance(moment, timedelta):
-        return datetime.now(UTC).replace(tzinfo=None) - moment
+        return (present or datetime.now(UTC).replace(tzinfo=None)) - moment
     if isinstance(moment, datetime):
         return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
     if isinstance(moment, date):

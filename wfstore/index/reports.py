@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from wfstore.index.catalog import Param, Query, folder
@@ -22,23 +22,28 @@ def find(name: str) -> Query:
     return reports[name]
 
 
-def bind(report: Query, given: Mapping[str, Any]) -> dict[str, Any]:
-    """A value for every parameter. Raises ValueError for one it does not take, or a value of the wrong kind."""
+def bind(report: Query, given: Mapping[str, Any], present: datetime | None = None) -> dict[str, Any]:
+    """A value for every parameter. Raises ValueError for one it does not take, or a value of the wrong kind.
+
+    present: what ages count back from, and what a parameter `at` is without a value, UTC; None: now.
+    """
     known = {param.name: param for param in report.params}
     unknown = [name for name in given if name not in known]
     if unknown:
         raise ValueError(f"report {report.name} does not take {', '.join(unknown)}; it takes: {', '.join(known)}")
-    return {name: _value(report, param, given.get(name)) for name, param in known.items()}
+    if present is not None and "at" in known:
+        given = {"at": present, **{name: value for name, value in given.items() if value is not None}}
+    return {name: _value(report, param, given.get(name), present) for name, param in known.items()}
 
 
-def _value(report: Query, param: Param, given: Any) -> Any:
+def _value(report: Query, param: Param, given: Any, present: datetime | None) -> Any:
     value = param.default if given is None else given
     if given is None and param.default in _WORDS:
         return _WORDS[param.default]
     if param.values and not (isinstance(value, str) and param.takes(value)):
         raise ValueError(f"report {report.name}: {param.name} is one of {', '.join(param.values)}, not {value!r}")
     try:
-        return _CONVERT[param.type](value)
+        return utc(value, present) if param.type == "TIMESTAMP" else _CONVERT[param.type](value)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"report {report.name}: {param.name} takes {param.type}, not {value!r}: {error}") from None
 
@@ -93,6 +98,5 @@ _CONVERT = {
     "DOUBLE": _number,
     "VARCHAR": _text,
     "JSON": _object,
-    "TIMESTAMP": utc,
     "INTERVAL": _interval,
 }
