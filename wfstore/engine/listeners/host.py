@@ -8,6 +8,7 @@ to their loop share one, any number of them.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import pickle
 import resource
@@ -21,7 +22,6 @@ from typing import Any, NamedTuple
 
 import ray
 
-from wfstore._garbage import calm_collector
 from wfstore.engine import worker
 from wfstore.engine.assignment import Assignment, dump_outcome
 from wfstore.engine.listeners.attempt import ListenerAttempt
@@ -339,4 +339,4 @@ def _prepare_process() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         except (ValueError, OSError) as error:  # macOS allows less than it says
             logger.warning("no more than %d open files here: %s", soft, error)
-    calm_collector()
+    gc.set_threshold(50_000, 20, 100)
