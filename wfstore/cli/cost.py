@@ -91,16 +91,13 @@ def _shown(frame: pl.DataFrame, by: str) -> pl.DataFrame:
     hours = [column for column in _HOURS if column == "other_hours" or _any(frame, column)]
     hours = [column for column in hours if frame[column].null_count() < frame.height]
     chosen = ["value", "attempts", "cpu_hours", *hours, *money, "wasted_share"]
-    figures = pl.col(pl.Float64).exclude("wasted_share")
-    # What is small is not nothing.
-    rounded = frame.select(chosen).with_columns(
-        pl.when(figures.abs() >= 0.1).then(figures.round(4)).otherwise(figures.round_sig_figs(3)).name.keep()
-    )
+    rounded = frame.select(chosen).with_columns(_rounded(pl.col(pl.Float64).exclude("wasted_share")))
     return rounded.rename({"value": by, "wasted_share": "wasted"})
 
 
-def _rounded(value: float) -> float:
-    return round(value, 4) if abs(value) >= 0.1 else float(f"{value:.3g}")
+def _rounded(figures: pl.Expr) -> pl.Expr:
+    """What is small is not nothing."""
+    return pl.when(figures.abs() >= 0.1).then(figures.round(4)).otherwise(figures.round_sig_figs(3)).name.keep()
 
 
 def _any(frame: pl.DataFrame, column: str) -> bool:
@@ -112,11 +109,11 @@ def _said(frame: pl.DataFrame, currency: str, limit: int | None) -> None:
     if frame.is_empty():
         typer.echo("no attempt has ended that fits")
         return
-    sums = pl.sum("cost", "attempts", "unpriced"), pl.min("first_at"), pl.max("last_at")
+    sums = _rounded(pl.sum("cost")), pl.sum("attempts", "unpriced"), pl.min("first_at"), pl.max("last_at")
     whole = frame.select(*sums).row(0, named=True)
     what = "these rows" if limit is not None and frame.height >= limit else "in all"
     typer.echo(
-        f"{what} {text.decimal(_rounded(whole['cost']))} ({currency}), from {text.number(whole['attempts'])} attempts "
+        f"{what} {text.decimal(whole['cost'])} ({currency}), from {text.number(whole['attempts'])} attempts "
         f"submitted {text.clock(whole['first_at'])} to {text.clock(whole['last_at'])} UTC"
     )
     if whole["unpriced"]:

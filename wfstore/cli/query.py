@@ -81,6 +81,8 @@ def report(
 
 def _why_nothing(store: wfstore.Store, report: str, given: dict[str, str]) -> str:
     """What a report without rows says on stderr."""
+    from wfstore.index import reports
+
     name = given.get("workflow")
     if store.workflows(limit=1).is_empty():
         return "the store holds no workflow"
@@ -88,8 +90,6 @@ def _why_nothing(store: wfstore.Store, report: str, given: dict[str, str]) -> st
         return f"no workflow has the name {name!r}"
     told = ", ".join(f"{key}={value}" for key, value in given.items())
     nothing = f"nothing fits {told}" if told else "so far there is nothing that this report is about"
-    from wfstore.index import reports
-
     least = next((param for param in reports.find(report).params if param.name == "min_runs"), None)
     if least is None:
         return nothing
