@@ -17,16 +17,22 @@ earlier AS (
     FROM main.attempts
     WHERE status = 'FAILED'
 ),
+-- few workflows have a second run; of all the others a row of `workflows` says when their run began
+later AS (
+    SELECT workflow_id, run, started_at
+    FROM main.runs
+    WHERE run > 1
+),
 begun AS (
     SELECT
-        run.workflow_id,
-        run.run,
-        run.started_at,
-        run.started_at > flow.started_at AS resumed,
-        flow.submitted_at,
+        attempt.*,
+        coalesce(later.started_at, flow.started_at) AS run_started_at,
+        coalesce(later.started_at > flow.started_at, false) AS resumed,
+        flow.submitted_at AS flow_submitted_at,
         greatest(date_diff('microsecond', flow.submitted_at, flow.started_at), 0) AS queued_us
-    FROM main.runs AS run
-    JOIN main.workflows AS flow ON flow.workflow_id = run.workflow_id
+    FROM main.attempts AS attempt
+    LEFT JOIN main.workflows AS flow ON flow.workflow_id = attempt.workflow_id
+    LEFT JOIN later ON later.workflow_id = attempt.workflow_id AND later.run = attempt.run
 ),
 moment AS (
     SELECT
@@ -48,17 +54,16 @@ moment AS (
         CASE
             WHEN attempt.attempt > 1 THEN earlier.ended_at
             -- greatest() leaves out what is NULL
-            WHEN made.task_id IS NOT NULL OR begun.resumed THEN greatest(begun.started_at, made.defined_at)
-            ELSE begun.submitted_at
+            WHEN made.task_id IS NOT NULL OR attempt.resumed THEN greatest(attempt.run_started_at, made.defined_at)
+            ELSE attempt.flow_submitted_at
         END AS begun_at,
-        CASE WHEN attempt.attempt = 1 AND made.task_id IS NULL AND NOT begun.resumed THEN begun.queued_us ELSE 0 END
+        CASE WHEN attempt.attempt = 1 AND made.task_id IS NULL AND NOT attempt.resumed THEN attempt.queued_us ELSE 0 END
             AS admission_us,
         attempt.status NOT IN ('PENDING', 'RUNNING') AS over,
         -- what could not be unpickled has no fetch_s, as its user code never began
         coalesce(attempt.kind = 'serialization' AND attempt.fetch_s IS NULL, false) AS unfetched,
         attempt.task_type IN ('timer', 'event', 'wait') AS waits
-    FROM main.attempts AS attempt
-    LEFT JOIN begun ON begun.workflow_id = attempt.workflow_id AND begun.run = attempt.run
+    FROM begun AS attempt
     LEFT JOIN made ON made.workflow_id = attempt.workflow_id AND made.task_id = attempt.task_id
     LEFT JOIN earlier
         ON earlier.workflow_id = attempt.workflow_id

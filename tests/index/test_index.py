@@ -134,6 +134,25 @@ def test_a_query_reads_only_what_is_new() -> None:
     assert [n for n in log.given if n] == [len(world.simulation.log), 2]
 
 
+def test_rows_that_come_as_fast_as_they_are_read_hold_nobody_up() -> None:
+    world = World()
+    world.submit("w", fan(2))
+    events = world.simulation.log
+
+    class Busy(Counting):
+        def read(self, cursor: Cursor | None = None, max_bytes: int | None = None) -> tuple[pa.Table, Cursor]:
+            found = super().read(cursor, max_bytes)
+            assert len(self.given) < 20, "it reads for as long as somebody writes"
+            self.append(events)
+            return found
+
+    log = Busy()
+    log.append(events)
+    index = Index(log)
+    assert index.sql("SELECT count(*) FROM events").fetchall() == [(len(events),)]
+    assert index.sql("SELECT count(*) FROM events").fetchall() == [(2 * len(events),)]
+
+
 def test_rows_that_turn_out_not_to_count_are_read_anew() -> None:
     world = World()
     log = Counting()

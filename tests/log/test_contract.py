@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,19 @@ class LogContract:
             seen += found[0]["seq"].to_pylist()
             cursor = found[1]
         assert seen == list(range(1, 21))
+
+    def test_a_cursor_says_whether_its_read_gave_all_there_was(self, writer: Any) -> None:
+        for number in range(3):
+            writer.append([plain(number)])
+        reader = self.reader(writer)
+        assert reader.read(Cursor(), max_bytes=1)[1].more
+        for most in (None, 2**20):
+            table, after = reader.read(Cursor(), max_bytes=most)
+            assert table["seq"].to_pylist() == [1, 2, 3]
+            assert not after.more
+        # what stopped at the very end has nothing behind it
+        assert not reader.read(replace(after, more=True))[1].more
+        assert replace(after, more=True) == after == Cursor.parse(str(replace(after, more=True)))
 
     def test_read_range(self, writer: Any) -> None:
         for number in range(0, 30, 3):

@@ -204,9 +204,9 @@ class Folds:
             self._position = end_of(self._reader)
         while True:
             table, self._position = self._reader.read(self._position, max_bytes=_READ_BYTES)
-            if not table.num_rows:
-                break
             self._take(table)
+            if not self._position.more:
+                break
         self._make_room()
 
     def _far_behind(self) -> bool:

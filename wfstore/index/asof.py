@@ -43,7 +43,7 @@ class Until:
         """As `EventSource.read`."""
         begins = cursor or Cursor()
         if begins.next_seq > self._seq:
-            return EVENT_SCHEMA.empty_table(), begins
+            return EVENT_SCHEMA.empty_table(), Cursor(begins.next_seq)
         rows, position = self._source.read(cursor, max_bytes)
         if position.next_seq <= self._seq + 1:
             return rows, position

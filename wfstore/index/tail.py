@@ -24,6 +24,7 @@ from wfstore.index.cold import ColdViews, kinds_read
 from wfstore.index.database import Connection, Relation, translated
 from wfstore.index.gate import check
 from wfstore.index.interrupting import interruptible
+from wfstore.index.room import Room
 from wfstore.log import Cursor, Lease, lease_alive, now_us
 from wfstore.log.history import HistoryFiles
 from wfstore.model.events import WORKFLOW_DELETED
@@ -35,9 +36,6 @@ LiveSource: TypeAlias = Callable[[], tuple[list[dict[str, Any]], list[dict[str, 
 Params: TypeAlias = Mapping[str, Any] | Sequence[Any] | None
 
 _READ_BYTES = 64 * 1024 * 1024
-#: What DuckDB may hold where there are history files. Joins ask for several times what they need, and one refused holds
-#: more: over 10 M events `where_time_goes` took 370 of 900 MB, but all of 340 or of 700, and twice the time.
-_MEMORY_BYTES, _BYTES_PER_EVENT, _BYTES_PER_TAIL_ROW = 1_000_000_000, 2, 1_000
 _Answer = TypeVar("_Answer")
 _Prepared = TypeVar("_Prepared")
 
@@ -87,7 +85,8 @@ class Index:
 
         def answer(cursor: Connection, _: None) -> Relation:
             check(cursor, query)
-            return cursor.sql(query, params=params).materialize()
+            with self._room.of(query):
+                return cursor.sql(query, params=params).materialize()
 
         return self._asked(query, answer)
 
@@ -115,7 +114,8 @@ class Index:
                 if len(found) == limit:
                     return found
             statement = ordering.ordered(query.sql, order, limit, key, offset)
-            return cursor.sql(statement, params=dict(params)).materialize()
+            with self._room.of(query.sql):
+                return cursor.sql(statement, params=dict(params)).materialize()
 
         return self._reading(answer, prepare)
 
@@ -303,7 +303,7 @@ class Index:
         self._filler = database.filler(self._connection)
         self._position: Cursor | None = None
         self._alive = False
-        self._tail_rows, self._memory_limit = 0, 1
+        self._room, self._tail_rows = Room(self._connection), 0
         while self._cold is not None:
             try:
                 self._cold.refresh()
@@ -343,11 +343,7 @@ class Index:
             self._alive = alive
 
     def _limit_memory(self, events: int) -> None:
-        """A reader beside a running cluster takes no more than it needs; what does not fit goes to disk."""
-        limit = _MEMORY_BYTES + _BYTES_PER_EVENT * events + _BYTES_PER_TAIL_ROW * self._tail_rows
-        if events and not 0.8 < limit / self._memory_limit < 1.2:
-            database.run(self._connection, f"SET memory_limit = '{limit // 1_000_000}MB'")
-            self._memory_limit = limit
+        self._room.settle(events, self._tail_rows)
 
     def _read(self) -> set[str]:
         """Types of the first rows of workflows that had none in the tail before."""
@@ -361,7 +357,8 @@ class Index:
                     if self._cold is not None:
                         begun.update(first for (first,) in database.fill(self._filler, "touched", _firsts(rows)))
             self._position = position
-            if not rows.num_rows:
+            # Rows come as fast as they are read, at times: an answer needs those that were there when it was asked.
+            if not position.more:
                 return begun
 
     def _refresh_live(self) -> None:

@@ -94,7 +94,7 @@ class WholeLog:
             # There may be a newer manifest by now, which holds more than this one did.
             return self.read(Cursor(stream.ends))
         stream.next_seq = table.column("seq")[-1].as_py() + 1
-        return table, Cursor(stream.next_seq)
+        return table, Cursor(stream.next_seq, more=True)
 
     def _rows_from(self, manifest: Manifest, seq: int) -> Iterator[pa.Table]:
         for part in manifest.parts:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """Before the event `next_seq`. The other fields say where its frame begins; all zero: find it by its seq.
 
+    more: the read that gave it stopped at its `max_bytes`; else it gave all that was there when it began.
     `str(cursor)` is text that `Cursor.parse` takes back, in this process or another.
     """
 
@@ -17,6 +18,7 @@ class Cursor:
     number: int = 0
     offset: int = 0
     crc: int = 0
+    more: bool = field(default=False, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.next_seq}.{self.epoch}.{self.number}.{self.offset}.{self.crc:08x}"

@@ -187,8 +187,8 @@ def end_of(reader: Reader) -> Cursor:
     def look() -> Cursor:
         segments = take_survey(reader.storage).segments
         cursor = Cursor(segments[-1].header.start.next_seq) if segments else Cursor()
-        while (found := reader.blocks(cursor, max_bytes=_READ_BYTES)[1]) != cursor:
-            cursor = found
+        while (cursor := reader.blocks(cursor, max_bytes=_READ_BYTES)[1]).more:
+            continue
         return cursor
 
     return undisturbed(reader.storage, look)

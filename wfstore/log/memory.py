@@ -65,16 +65,15 @@ class MemoryLog:
     def read(self, cursor: Cursor | None = None, max_bytes: int | None = None) -> tuple[pa.Table, Cursor]:
         """As `LogReader.read`."""
         cursor = cursor or Cursor()
-        blocks = self._since(cursor.next_seq)
+        blocks, more = self._since(cursor.next_seq), False
         if max_bytes is not None:
             taken = 0
             for count, block in enumerate(blocks, 1):
                 if (taken := taken + len(block.data)) >= max_bytes:
-                    blocks = blocks[:count]
+                    blocks, more = blocks[:count], True
                     break
-        if not blocks:
-            return table_of([]), cursor
-        return table_of(blocks), Cursor(blocks[-1].first_seq + blocks[-1].rows)
+        next_seq = blocks[-1].first_seq + blocks[-1].rows if blocks else cursor.next_seq
+        return table_of(blocks), Cursor(next_seq, more=more)
 
     def events(self, cursor: Cursor | None = None, columns: Collection[str] | None = None) -> Iterator[Event]:
         """As `LogReader.events`."""

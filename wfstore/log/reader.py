@@ -6,6 +6,7 @@ import bisect
 import threading
 import time
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -84,8 +85,8 @@ class LogReader:
                 continue  # on the way to a cursor that knows only its seq
             cursor = _cursor(segment, window.after)
             if left is not None and (left := left - len(window.data)) <= 0:
-                break
-        return blocks, cursor
+                return blocks, replace(cursor, more=True)
+        return blocks, replace(cursor, more=False)
 
     def events(self, cursor: Cursor | None = None, columns: Collection[str] | None = None) -> Iterator[Event]:
         """All events since `cursor`, decoded as they are taken. Columns not in `columns` keep their field's default."""

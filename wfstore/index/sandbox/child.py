@@ -88,7 +88,7 @@ class LockedIndex(Index):
         return self._asked(query, answer)
 
     def _reset(self) -> None:
-        self._locked = False
+        self._locked, self._memory_limit = False, 1
         super()._reset()
 
     def _attach(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -44,7 +45,7 @@ class LogRows:
         """As `LogReader.read`, without payloads."""
         answer = self._parent.ask("read", cursor=None if cursor is None else str(cursor), max_bytes=max_bytes)
         (table,) = answer.tables
-        return conform(table), Cursor.parse(answer.fields["cursor"])
+        return conform(table), replace(Cursor.parse(answer.fields["cursor"]), more=answer.fields["more"])
 
     def lease(self) -> Lease | None:
         """Some living manager's; None where none lives."""

@@ -73,7 +73,7 @@ class Broker:
 
     def _read(self, cursor: str | None, max_bytes: int | None) -> tuple[dict[str, Any], list[pa.Table]]:
         rows, position = self._source.read(None if cursor is None else Cursor.parse(cursor), max_bytes)
-        return {"cursor": str(position)}, [rows.drop_columns(["payload"])]
+        return {"cursor": str(position), "more": position.more}, [rows.drop_columns(["payload"])]
 
     def _alive(self) -> tuple[dict[str, Any], list[pa.Table]]:
         lease = self._source.lease()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import threading
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -63,8 +64,8 @@ class ObjectLogReader:
                 continue  # on the way to a cursor that knows only its seq
             cursor = _cursor(found.end)
             if left is not None and (left := left - len(found.data)) <= 0:
-                break
-        return blocks, cursor
+                return blocks, replace(cursor, more=True)
+        return blocks, replace(cursor, more=False)
 
     def events(self, cursor: Cursor | None = None, columns: Collection[str] | None = None) -> Iterator[Event]:
         """As `LogReader.events`."""
