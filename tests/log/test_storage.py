@@ -9,12 +9,13 @@ import stat
 import subprocess
 import sys
 import warnings
+import zlib
 from pathlib import Path
 
 import pytest
 
 from tests.log.events import plain, plains
-from wfstore.errors import StorageError, StorageFullError, StorageNotFoundError, StorageVersionError
+from wfstore.errors import DamageError, StorageError, StorageFullError, StorageNotFoundError, StorageVersionError
 from wfstore.log import LogReader, check_storage, open_writer, resolve_storage, storage, verify
 from wfstore.log import writer as writer_module
 
@@ -99,8 +100,27 @@ def test_unknown_keys_of_the_witness_are_ignored(tmp_path: Path) -> None:
     open_writer(str(store)).close()
     witness = json.loads((store / "store.json").read_text())
     del witness["crc"]
-    (store / "store.json").write_text(json.dumps(witness | {"invented_later": 1}))
+    witness["invented_later"] = 1
+    (store / "store.json").write_text(json.dumps({**witness, "crc": zlib.crc32(json.dumps(witness).encode())}))
     assert verify(str(store)).ok
+
+
+def test_a_witness_of_before_there_were_checksums_is_taken_and_one_whose_checksum_has_lost_its_name_is_not(
+    tmp_path: Path,
+) -> None:
+    store = tmp_path / "store"
+    open_writer(str(store)).close()
+    path = store / "store.json"
+    text = path.read_text()
+    witness = json.loads(text)
+    del witness["crc"]
+    path.write_text(json.dumps(witness))
+    assert verify(str(store)).ok
+    # bits of two bytes have changed: a digit, and the name of what would tell
+    path.write_text(text.replace('"next_seq": 1', '"next_seq": 3').replace('"crc"', '"grc"'))
+    with pytest.raises(DamageError, match="checksum"):
+        check_storage(str(store))
+    assert [problem.path for problem in verify(str(store)).problems] == [str(path)]
 
 
 @pytest.mark.parametrize(("code", "kind"), [(errno.ENOSPC, StorageFullError), (errno.EIO, StorageError)])

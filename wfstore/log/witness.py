@@ -69,13 +69,14 @@ def decoded(storage: str, path: str, data: bytes) -> Witness:
     """What `encoded` made. Raises DamageError, StorageVersionError."""
     try:
         values: dict[str, Any] = json.loads(data)
-        # Earlier versions wrote no checksum.
-        if values.pop("crc", None) not in (None, _crc(values)):
+        fields = Witness.__dataclass_fields__
+        # Earlier versions wrote no checksum, and no other names than today's.
+        crc = values.pop("crc", None)
+        if crc != _crc(values) and not (crc is None and fields.keys() >= values.keys()):
             raise ValueError("its checksum does not fit its text")
         if values["format"] > FORMAT:
             raise newer_format(storage, values["format"])
-        known = {name: values[name] for name in Witness.__dataclass_fields__ if name in values}
-        return Witness(**known)
+        return Witness(**{name: values[name] for name in fields if name in values})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamageError(storage, path, 0, f"not a store's description: {error}. {_REBUILT}") from error
 
